@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class TokenWatchConfig(AppConfig):
+    name = "tokenwatch"
+    verbose_name = "TokenWatch"

@@ -1,0 +1,234 @@
+"""TokenWatch's own settings, read from the environment and ``.env``, checked once at start.
+
+A bad value raises `ImproperlyConfigured` with the variable's name, so that a typing
+mistake stops the start and never changes what the proxy does. Django's settings are
+derived from the result in ``tokenwatch.settings``; everything else imports `config`.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PREFIX = "TOKENWATCH_"
+
+Parser = Callable[[str], Any]
+
+
+def boolean(text: str) -> bool:
+    """Read true/false, yes/no, on/off, 1/0; anything else is an error."""
+    value = text.strip().lower()
+    if value in {"true", "yes", "on", "1"}:
+        return True
+    if value in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("expected true or false")
+
+
+def integer(low: int, high: int | None = None) -> Parser:
+    def parse(text: str) -> int:
+        try:
+            value = int(text.strip().replace("_", ""))
+        except ValueError:
+            raise ValueError("expected a whole number") from None
+        if value < low or (high is not None and value > high):
+            raise ValueError(
+                f"expected {low} or more" if high is None else f"expected {low} to {high}"
+            )
+        return value
+
+    return parse
+
+
+def number(low: float, high: float = math.inf, *, above: bool = False) -> Parser:
+    """A finite number in [low, high], or in (low, high] with ``above``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError("expected a number") from None
+        if not math.isfinite(value) or value < low or value > high or (above and value == low):
+            raise ValueError(
+                f"expected a number {'above' if above else 'from'} {low:g}"
+                + (f" to {high:g}" if math.isfinite(high) else "")
+            )
+        return value
+
+    return parse
+
+
+def choice(*allowed: str) -> Parser:
+    def parse(text: str) -> str:
+        value = text.strip().lower()
+        if value not in allowed:
+            raise ValueError(f"expected one of {', '.join(allowed)}")
+        return value
+
+    return parse
+
+
+def http_url(text: str) -> str:
+    """An absolute http(s) URL without query or fragment; a trailing slash is dropped."""
+    value = text.strip()
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("expected an http:// or https:// URL")
+    if parts.query or parts.fragment:
+        raise ValueError("expected a URL without query or fragment")
+    try:
+        parts.port  # noqa: B018 - raises on a port that is no number
+    except ValueError:
+        raise ValueError("expected a port from 0 to 65535") from None
+    return value.rstrip("/")
+
+
+def money_or_admit(text: str) -> str:
+    """``admit`` or an amount of US dollars that an unpriced request is taken to cost."""
+    value = text.strip().lower()
+    if value != "admit":
+        number(0)(value)
+    return value
+
+
+def database_url(text: str) -> str:
+    """A PostgreSQL or SQLite URL as django-environ reads it; empty for the embedded file."""
+    value = text.strip()
+    if value and not value.startswith(("postgres://", "postgresql://", "psql://", "sqlite:///")):
+        raise ValueError("expected postgres://… or sqlite:///…")
+    return value
+
+
+def redis_url(text: str) -> str:
+    value = text.strip()
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://…, rediss://… or unix://…")
+    return value
+
+
+def plain(text: str) -> str:
+    return text.strip()
+
+
+def secret(text: str) -> str:
+    """A value kept exactly as it stands (spaces may belong to a password)."""
+    return text
+
+
+def directory(text: str) -> Path:
+    if not text.strip():
+        raise ValueError("expected a directory")
+    return (BASE_DIR / Path(text.strip()).expanduser()).resolve()
+
+
+def _setting(parser: Parser, default: str, *, hide: bool = False) -> Any:
+    return field(metadata={"parser": parser, "default": default, "hide": hide}, repr=not hide)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every ``TOKENWATCH_*`` setting: the field's name in capitals after the prefix."""
+
+    # Where it listens
+    host: str = _setting(plain, "127.0.0.1")
+    proxy_port: int = _setting(integer(0, 65535), "8877")
+    dashboard_port: int = _setting(integer(0, 65535), "8878")
+
+    # Providers
+    anthropic_url: str = _setting(http_url, "https://api.anthropic.com")
+    openai_url: str = _setting(http_url, "https://api.z.ai")
+    connect_timeout: float = _setting(number(0, above=True), "10")
+    overall_timeout: float = _setting(number(0, above=True), "300")
+    max_body_bytes: int = _setting(integer(1), str(64 * 1024 * 1024))
+    inject_usage: bool = _setting(boolean, "true")
+
+    # Storage
+    oracle_dsn: str = _setting(plain, "localhost:1521/FREEPDB1")
+    oracle_user: str = _setting(plain, "")
+    oracle_password: str = _setting(secret, "", hide=True)
+    database_url: str = _setting(database_url, "", hide=True)
+    redis_url: str = _setting(redis_url, "", hide=True)
+    data_dir: Path = _setting(directory, "var")
+    secret_key: str = _setting(secret, "", hide=True)
+
+    # Failover (not in this version yet)
+    max_attempts: int = _setting(integer(1, 20), "3")
+    failover_on_read_timeout: bool = _setting(boolean, "false")
+    failover_on_stream_error: bool = _setting(boolean, "true")
+
+    # Cache (not in this version yet)
+    cache_enabled: bool = _setting(boolean, "false")
+    cache_ttl: int = _setting(integer(1), "86400")
+    cache_similarity_threshold: float = _setting(number(0, 2), "0.05")
+    cache_timeout_ms: int = _setting(integer(1), "50")
+
+    # Stored prompts (not in this version yet)
+    store_prompts: bool = _setting(boolean, "false")
+    redact_stored_prompts: bool = _setting(boolean, "true")
+    prompt_retention_days: int = _setting(integer(1), "30")
+
+    # Budgets (not in this version yet)
+    budget_enabled: bool = _setting(boolean, "true")
+    budget_fail_mode: str = _setting(choice("open", "closed"), "open")
+    unpriced_cost: str = _setting(money_or_admit, "admit")
+
+    # OpenTelemetry (not in this version yet)
+    otel_enabled: bool = _setting(boolean, "false")
+    otel_endpoint: str = _setting(http_url, "http://localhost:4317")
+    otel_service_name: str = _setting(plain, "tokenwatch")
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where answered requests wait for the database."""
+        return self.data_dir / "spool"
+
+    @property
+    def run_file(self) -> Path:
+        """Where a running ``start`` tells ``status`` its process id and ports."""
+        return self.data_dir / "run.json"
+
+
+def load(environ_: Mapping[str, str]) -> Config:
+    """Read and check all settings.
+
+    Raises:
+        ImproperlyConfigured: a value is bad, or values contradict each other; the
+            message begins with the variable's name and never repeats a secret.
+    """
+    values: dict[str, Any] = {}
+    for spec in fields(Config):
+        name = PREFIX + spec.name.upper()
+        text = environ_.get(name, "")
+        if not text.strip():  # an empty variable counts as not set
+            text = spec.metadata["default"]
+        try:
+            values[spec.name] = spec.metadata["parser"](text)
+        except ValueError as exc:
+            shown = "" if spec.metadata["hide"] else f", got {text!r}"
+            raise ImproperlyConfigured(f"{name}: {exc}{shown}") from None
+    config = Config(**values)
+    if config.oracle_user and not config.oracle_password:
+        raise ImproperlyConfigured(f"{PREFIX}ORACLE_PASSWORD: required with {PREFIX}ORACLE_USER")
+    if config.proxy_port and config.proxy_port == config.dashboard_port:
+        raise ImproperlyConfigured(
+            f"{PREFIX}DASHBOARD_PORT: must differ from {PREFIX}PROXY_PORT ({config.proxy_port})"
+        )
+    return config
+
+
+def read_env_file() -> None:
+    """Put ``.env`` (or the file that TOKENWATCH_ENV_FILE names) under the real environment."""
+    path = os.environ.get("TOKENWATCH_ENV_FILE", str(BASE_DIR / ".env"))
+    if path and Path(path).is_file():
+        environ.Env.read_env(path)
+
+
+read_env_file()
+config = load(os.environ)

@@ -1,0 +1,238 @@
+"""Django's settings, derived from `tokenwatch.conf.config`; nothing else is read here."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.urls import reverse_lazy
+
+from tokenwatch.conf import BASE_DIR, Config, config
+
+
+def embedded_sqlite(path: Path | str) -> dict[str, Any]:
+    """SQLite for concurrent writers: WAL, and transactions that take the write lock at once.
+
+    With deferred transactions a reader that turns writer fails with "database is locked"
+    instead of waiting its turn.
+    """
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": (
+                "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA mmap_size=268435456;"
+                "PRAGMA cache_size=-65536;PRAGMA temp_store=MEMORY;"
+            ),
+        },
+    }
+
+
+def oracle(conf: Config) -> dict[str, Any]:
+    """Oracle through a session pool; NAME is a whole DSN, so HOST and PORT stay empty."""
+    import oracledb
+
+    return {
+        "ENGINE": "django.db.backends.oracle",
+        "NAME": conf.oracle_dsn,
+        "USER": conf.oracle_user,
+        "PASSWORD": conf.oracle_password,
+        "CONN_MAX_AGE": 0,  # the pool keeps the sessions; Django refuses another value with it
+        "OPTIONS": {
+            "pool": {
+                "min": 2,
+                "max": 16,
+                "increment": 1,
+                "getmode": oracledb.POOL_GETMODE_TIMEDWAIT,
+                "wait_timeout": 5000,
+                "timeout": 300,
+                "max_lifetime_session": 3600,
+                "ping_interval": 60,
+            },
+            "tcp_connect_timeout": 5.0,
+            "retry_count": 2,
+            "expire_time": 2,
+        },
+    }
+
+
+def database(conf: Config) -> dict[str, Any]:
+    """Choose the engine: Oracle where a user is set, else the URL, else the embedded file."""
+    if conf.oracle_user:
+        return oracle(conf)
+    if conf.database_url:
+        parsed: dict[str, Any] = environ.Env.db_url_config(conf.database_url)
+        if parsed["ENGINE"].endswith("sqlite3"):
+            return embedded_sqlite(parsed["NAME"])
+        options = {"connect_timeout": 5, **parsed.get("OPTIONS", {})}
+        return {**parsed, "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": 60, "OPTIONS": options}
+    return embedded_sqlite(conf.data_dir / "tokenwatch.sqlite3")
+
+
+def installation_secret(conf: Config) -> str:
+    """The configured key, else one made at the first start and kept under the data directory."""
+    if conf.secret_key:
+        return conf.secret_key
+    path = conf.data_dir / "secret_key"
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    key = secrets.token_urlsafe(50)
+    with os.fdopen(fd, "w") as file:
+        file.write(key)
+    return key
+
+
+class ExpectedAborts(logging.Filter):
+    """Drop uvicorn's complaint about answers that TokenWatch broke off on purpose.
+
+    ASGI has no word for "break this connection": returning before the body is complete is
+    how a stream that the provider broke is broken for the client too.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "returned without completing response" not in record.getMessage()
+
+
+config.data_dir.mkdir(parents=True, exist_ok=True)
+
+SECRET_KEY = installation_secret(config)
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "tokenwatch.urls"
+ASGI_APPLICATION = "tokenwatch.asgi.application"
+DATABASES = {"default": database(config)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "daphne",  # first: it gives `runserver` its ASGI server
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "tokenwatch",
+    "upstreams",
+    "usage",
+    "proxy",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # served from the packages: no collectstatic step
+WHITENOISE_AUTOREFRESH = False
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_NAME = "tokenwatch_session"
+CSRF_COOKIE_NAME = "tokenwatch_csrf"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "SAMEORIGIN"
+LOGIN_URL = "admin:login"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"expected_aborts": {"()": ExpectedAborts}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["expected_aborts"],
+        }
+    },
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "tokenwatch": {"level": "INFO"},
+        "django.request": {"level": "ERROR"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "TokenWatch",
+    "SITE_HEADER": "TokenWatch",
+    "SITE_SUBHEADER": "Every token, priced",
+    "SITE_SYMBOL": "monitoring",
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Ledger",
+                "items": [
+                    {
+                        "title": "Requests",
+                        "icon": "receipt_long",
+                        "link": reverse_lazy("admin:usage_usagerecord_changelist"),
+                    },
+                    {
+                        "title": "Prices",
+                        "icon": "sell",
+                        "link": reverse_lazy("admin:usage_modelprice_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Providers",
+                "items": [
+                    {
+                        "title": "Upstreams",
+                        "icon": "dns",
+                        "link": reverse_lazy("admin:upstreams_upstream_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    {
+                        "title": "Users",
+                        "icon": "person",
+                        "link": reverse_lazy("admin:auth_user_changelist"),
+                    },
+                ],
+            },
+        ],
+    },
+}
