@@ -83,6 +83,8 @@ def http_url(text: str) -> str:
         raise ValueError("expected an http:// or https:// URL")
     if parts.query or parts.fragment:
         raise ValueError("expected a URL without query or fragment")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("expected a URL without user and password")
     try:
         parts.port  # noqa: B018 - raises on a port that is no number
     except ValueError:

@@ -1,0 +1,143 @@
+"""The client's side of one request: its body, what it gets, and whether it is still there.
+
+A client that goes away must be noticed at once, so that the provider stops generating:
+while an answer is awaited or relayed, a small task waits for the disconnect and cancels
+the request's own task. Nothing else reads from ``receive`` at that time.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Pairs = Iterable[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+class TooLarge(Exception):
+    """The request body is longer than ``TOKENWATCH_MAX_BODY_BYTES``."""
+
+
+class TooSlow(Exception):
+    """The request body did not arrive in time."""
+
+
+class Client:
+    """One request's connection to the client, over the ASGI callables."""
+
+    __slots__ = ("_receive", "_send", "_task", "_watcher", "answered", "gone", "started")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._task: asyncio.Task[Any] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.gone = False
+        """The client has left; what is sent goes nowhere."""
+        self.started = False
+        """The head of an answer has been sent: no other answer is possible."""
+        self.answered = False
+        """The whole answer has been sent."""
+
+    async def body(self, limit: int, timeout: float) -> bytes:
+        """The whole request body.
+
+        Raises:
+            TooLarge: it is longer than ``limit`` bytes.
+            TooSlow: it takes longer than ``timeout`` seconds.
+            ClientGone: the client left in the middle.
+        """
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if len(body) > limit:
+                raise TooLarge
+            return body
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._rest_of_body(body, limit)
+        except TimeoutError:
+            raise TooSlow from None
+
+    async def _rest_of_body(self, first: bytes, limit: int) -> bytes:
+        body = bytearray(first)
+        more = True
+        while more:
+            if len(body) > limit:
+                raise TooLarge
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if len(body) > limit:
+            raise TooLarge
+        return bytes(body)
+
+    async def upload(self, seen: Callable[[bytes], None]) -> AsyncIterator[bytes]:
+        """The request body as it arrives, never held as a whole; ``seen`` looks at each part.
+
+        After its end the connection is watched. A disconnect in the middle cancels the task
+        that `watch` named.
+        """
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self._left()
+                raise ClientGone
+            part = message.get("body", b"")
+            more = message.get("more_body", False)
+            if part:
+                seen(part)
+                yield part
+        self._start_watching()
+
+    def watch(self, *, body_read: bool) -> None:
+        """From now on, cancel the current task if the client leaves."""
+        self._task = asyncio.current_task()
+        if body_read:
+            self._start_watching()
+
+    def _start_watching(self) -> None:
+        if not self.answered:
+            self._watcher = asyncio.get_running_loop().create_task(self._wait_for_disconnect())
+
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left()
+
+    def _left(self) -> None:
+        if self.answered or self.gone:
+            return  # the server says "disconnect" after a complete answer too
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def start(self, status: int, headers: Pairs) -> None:
+        """Send the head of the answer."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, body: bytes) -> None:
+        """Send a part of the body; waits while a slow client's buffer is full."""
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def finish(self, body: bytes = b"") -> None:
+        """Send the last part of the body."""
+        self.answered = True
+        await self._send({"type": "http.response.body", "body": body})
+
+    def release(self) -> None:
+        """Stop watching."""
+        self.answered = True
+        if self._watcher is not None and not self._watcher.done():
+            self._watcher.cancel()

@@ -1,0 +1,117 @@
+"""The one exit of a request: measure, price and record it, exactly once.
+
+Synchronous on purpose: without an await there is no point at which a cancellation could
+leave a request half accounted for. The row is in the spool when `Ending.finish` returns, so
+whoever sends the last bytes of an answer after it has sent nothing that can be lost.
+"""
+
+from decimal import Decimal
+
+from proxy.accounting import NOTHING, measure
+from proxy.call import NAME_LENGTH, Call
+from proxy.headers import clean
+from proxy.services import Services
+from proxy.tap import Tap
+from tokenwatch.tokens import TokenUsage
+from upstreams.candidates import Candidate
+from upstreams.dialects.base import Answer
+from usage.rows import UsageRow
+
+ZERO = Decimal(0)
+
+CLIENT_GONE = 499
+"""Status of rows whose client left before an answer began (nginx's convention)."""
+
+
+class Ending:
+    """What becomes of a request: filled in as it goes, recorded by `finish`."""
+
+    __slots__ = (
+        "attempts",
+        "call",
+        "candidate",
+        "error_type",
+        "first_byte",
+        "row",
+        "sent",
+        "services",
+        "status",
+        "tap",
+        "upstream_status",
+    )
+
+    def __init__(self, call: Call, services: Services) -> None:
+        self.call = call
+        self.services = services
+        self.status = 0
+        """What the client gets; 0 until that is decided."""
+        self.upstream_status = 0
+        self.error_type = ""
+        self.candidate: Candidate | None = None
+        self.attempts = 0
+        self.sent = False
+        self.tap: Tap | None = None
+        self.first_byte: float | None = None
+        self.row: UsageRow | None = None
+
+    def finish(self) -> UsageRow:
+        """Record the request; a second call changes nothing."""
+        if self.row is None:
+            self.row = row = self._row()
+            self.services.ledger.record(row)
+        return self.row
+
+    def _row(self) -> UsageRow:
+        call, tap = self.call, self.tap
+        answer = tap.answer if tap is not None else None
+        measured = measure(call, tap, self.upstream_status, sent=self.sent)
+        model = (answer.model if answer is not None else "") or call.model
+        row = UsageRow(
+            request_id=call.request_id,
+            created_at=call.arrived,
+            api_type=call.api_type,
+            method=call.method,
+            endpoint=clean(call.path, NAME_LENGTH),
+            model_requested=call.model,
+            model_used=clean(model, NAME_LENGTH),
+            upstream=self.candidate.name if self.candidate is not None else "",
+            status_code=self.status or CLIENT_GONE,
+            error_type=clean(self.error_type or (answer.error_type if answer else ""), 100),
+            stream=call.stream,
+            usage_estimated=measured.estimated,
+            latency_ms=call.elapsed_ms(),
+            source_app=call.app,
+            session_id=call.session,
+            feature_tag=call.tag,
+            attempts=self.attempts,
+        )
+        if call.stream and self.first_byte is not None:
+            row.ttft_ms = int((self.first_byte - call.started) * 1000)
+        if answer is not None:
+            row.service_tier = clean(answer.service_tier, 50)
+            row.finish_reason = clean(answer.finish_reason, 50)
+        if (usage := measured.usage) is not None:
+            row.input_tokens = usage.input
+            row.output_tokens = usage.output
+            row.cache_read_tokens = usage.cache_read
+            row.cache_write_tokens = usage.cache_write
+            row.cache_write_1h_tokens = usage.cache_write_1h
+            row.reasoning_tokens = usage.reasoning
+            row.input_audio_tokens = usage.input_audio
+            row.output_audio_tokens = usage.output_audio
+            cost = self._cost(model, usage, answer)
+            row.cost = f"{cost:.10f}" if cost is not None else None
+        return row
+
+    def _cost(self, model: str, usage: TokenUsage, answer: Answer | None) -> Decimal | None:
+        if usage == NOTHING:
+            return ZERO
+        return self.services.policies.snapshot.prices.cost(
+            model,
+            usage,
+            api_type=self.call.api_type,
+            base_url=self.candidate.base_url if self.candidate is not None else "",
+            at=self.call.arrived,
+            service_tier=answer.service_tier if answer is not None else "",
+            speed=answer.speed if answer is not None else "",
+        )

@@ -1,0 +1,133 @@
+"""The life of a request, top-down.
+
+Identify, decide, budget gate, cache, reserve, forward, finish: the stages of the design,
+in its order. Decide takes the first of the candidates; gate, cache and reserve have their
+places between `decide` and `forward`. Every way out, whatever raised, leads through
+`Ending.finish`, which is synchronous and does its work once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from proxy import headers as fields
+from proxy.bodies import asking_for_usage, multipart_model
+from proxy.call import NAME_LENGTH, Call, read_body
+from proxy.client import Client, ClientGone, TooLarge, TooSlow
+from proxy.finish import Ending
+from proxy.relay import refuse, relay
+from proxy.services import Services
+from proxy.snapshot import Snapshot
+from upstreams.candidates import Candidate
+from upstreams.errors import UpstreamError
+from upstreams.transport import Exchange
+
+MODEL_SOUGHT_IN = 64 * 1024
+"""Bytes of an upload that are searched for the form's model field."""
+
+
+async def handle(call: Call, client: Client, services: Services) -> None:
+    """Serve one request under ``/anthropic/`` or ``/openai/``."""
+    ending = Ending(call, services)
+    exchange: Exchange | None = None
+    try:
+        await receive(call, client, services)
+        candidate = decide(call, services.policies.snapshot)
+        exchange = await forward(call, candidate, client, services, ending)
+        await relay(call, exchange, client, ending)
+    except TooLarge:
+        limit = services.config.max_body_bytes
+        message = f"The request body is larger than TOKENWATCH_MAX_BODY_BYTES ({limit} bytes)."
+        await refuse(ending, client, 413, "request_too_large", message)
+    except TooSlow:
+        message = "The request body did not arrive within TOKENWATCH_OVERALL_TIMEOUT."
+        await refuse(ending, client, 408, "request_timeout", message)
+    except UpstreamError as exc:
+        name = ending.candidate.name if ending.candidate else ""
+        await refuse(ending, client, exc.status, exc.code, f"Upstream {name}: {exc}")
+    except ClientGone:
+        ending.error_type = "client_disconnected"
+    except asyncio.CancelledError:
+        ending.error_type = "client_disconnected" if client.gone else "worker_stopped"
+        if not client.gone:
+            raise
+        _forget_cancellation()
+    finally:
+        client.release()
+        if exchange is not None:
+            exchange.close()
+        ending.finish()
+
+
+async def receive(call: Call, client: Client, services: Services) -> None:
+    """Read the body, unless it is one that is streamed through."""
+    if call.streams_body:
+        return
+    limit = services.config.max_body_bytes
+    length = call.fields.get(b"content-length", b"0")
+    if length.isdigit() and int(length) > limit:
+        raise TooLarge  # before the client is told to go on by a 100
+    read_body(call, await client.body(limit, services.config.overall_timeout))
+
+
+def decide(call: Call, snapshot: Snapshot) -> Candidate:
+    """Who answers."""
+    return snapshot.upstreams[call.api_type][0]
+
+
+async def forward(
+    call: Call, candidate: Candidate, client: Client, services: Services, ending: Ending
+) -> Exchange:
+    """Send the request on and wait for the head of the answer.
+
+    Raises:
+        UpstreamError: there is no answer.
+    """
+    ending.candidate = candidate
+    ending.attempts += 1
+    headers = fields.for_upstream(call.headers, keep_length=call.streams_body)
+    body = call.body
+    if asks_usage := _usage_request(call, services):
+        # The chunk that is taken out again must be readable.
+        headers = fields.replace(headers, b"accept-encoding", b"identity")
+        body = asks_usage
+        call.usage_added = True
+    url = f"{candidate.base_url}/{call.path}" + (f"?{call.query}" if call.query else "")
+    client.watch(body_read=not call.streams_body)
+    ending.sent = True
+    try:
+        exchange = await services.transport.send(
+            call.method, url, headers, _upload(call, client) if call.streams_body else body or None
+        )
+    except UpstreamError as exc:
+        ending.sent = exc.sent
+        raise
+    ending.upstream_status = exchange.status
+    return exchange
+
+
+def _usage_request(call: Call, services: Services) -> bytes | None:
+    """The body with usage asked for, where a stream would otherwise not carry any."""
+    if not (call.stream and call.endpoint.asks_usage and services.config.inject_usage):
+        return None
+    assert call.body is not None
+    assert call.data is not None
+    return asking_for_usage(call.body, call.data)
+
+
+async def _upload(call: Call, client: Client) -> AsyncIterator[bytes]:
+    start = bytearray()
+
+    def seek_model(part: bytes) -> None:
+        if not call.model and len(start) < MODEL_SOUGHT_IN:
+            start.extend(part)
+            call.model = fields.clean(multipart_model(bytes(start)), NAME_LENGTH)
+
+    async for part in client.upload(seek_model):
+        yield part
+
+
+def _forget_cancellation() -> None:
+    """The cancellation was ours, for the client's leaving: it ends here."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()

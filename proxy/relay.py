@@ -1,0 +1,171 @@
+"""The answer on its way to the client, chunk by chunk, or an error of our own.
+
+Streams and everything unread pass as they come. A JSON answer that is not streamed is held
+until it is whole, because its cost stands in the head; one that is long, or that trickles,
+is let go before. Either way the row is recorded before the last byte goes out.
+"""
+
+import time
+
+from proxy import headers as fields
+from proxy.call import Call
+from proxy.client import Client
+from proxy.decoding import Undecodable
+from proxy.finish import Ending
+from proxy.tap import JsonTap, Tap, tap_for
+from upstreams.errors import BrokenBody
+from upstreams.transport import Exchange
+from usage.rows import UsageRow
+
+HELD_BYTES = 1024 * 1024
+HELD_SECONDS = 1.0
+"""A JSON answer is held for its cost headers up to so many bytes, and so long after its first
+byte: some providers send white space for minutes to keep the connection open."""
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) -> None:
+    """Send the upstream's answer to the client.
+
+    Raises:
+        UpstreamError: it broke off while nothing had been sent. Once the head is out, a broken
+            answer is left incomplete, which breaks the client's connection too.
+    """
+    tap = ending.tap = _tap(call, exchange)
+    # Held until the first byte of the body, so that a head without one can still be an error.
+    chunk = await exchange.chunk()
+    ending.first_byte = time.monotonic()
+    answer = _Relay(call, exchange, client, ending, tap)
+    try:
+        if isinstance(tap, JsonTap):
+            await answer.held(chunk)
+        else:
+            await answer.head()
+            await answer.rest(chunk)
+    except (BrokenBody, Undecodable) as exc:
+        ending.error_type = BrokenBody.code
+        if not client.started:
+            raise BrokenBody(str(exc)) from exc
+
+
+def _tap(call: Call, exchange: Exchange) -> Tap:
+    headers = exchange.headers
+    return tap_for(
+        call.dialect,
+        fields.first(headers, b"content-type"),
+        fields.first(headers, b"content-encoding"),
+        accounted=call.endpoint.billing != "free" or exchange.status >= 400,
+        remove_usage=call.usage_added,
+    )
+
+
+class _Relay:
+    """One answer being relayed."""
+
+    def __init__(
+        self, call: Call, exchange: Exchange, client: Client, ending: Ending, tap: Tap
+    ) -> None:
+        self.call = call
+        self.exchange = exchange
+        self.client = client
+        self.ending = ending
+        self.tap = tap
+        self.left = _length(exchange) if not tap.rewrites else -1
+        """Bytes still to come where the upstream announced them; negative where not."""
+
+    async def head(self, row: UsageRow | None = None) -> None:
+        """Send the head; with the row's cost and tokens where it is known already."""
+        self.ending.status = self.exchange.status
+        ours = _our_headers(self.ending)
+        if row is not None:
+            ours += _cost_headers(row)
+        headers = fields.for_client(self.exchange.headers, ours, rewritten=self.tap.rewrites)
+        await self.client.start(self.exchange.status, headers)
+
+    async def held(self, chunk: bytes) -> None:
+        """Hold a JSON answer until it is whole, then send head and body at once."""
+        chunks = []
+        size = 0
+        assert self.ending.first_byte is not None
+        deadline = self.ending.first_byte + HELD_SECONDS
+        while chunk:
+            size += len(chunk)
+            if size > HELD_BYTES or time.monotonic() > deadline:
+                await self.head()
+                for held in chunks:
+                    await self.client.write(held)
+                return await self.rest(chunk)
+            chunks.append(self._feed(chunk))
+            if self.left == 0:
+                break
+            chunk = await self.exchange.chunk()
+        self.tap.end()
+        self.ending.status = self.exchange.status
+        await self.head(self.ending.finish())
+        return await self.client.finish(b"".join(chunks))
+
+    async def rest(self, chunk: bytes) -> None:
+        """Send on what comes as it comes."""
+        client, ending, tap = self.client, self.ending, self.tap
+        last = b""
+        while chunk:
+            out = self._feed(chunk)
+            if self.left == 0:
+                last = out
+                break
+            if tap.answer.complete:
+                ending.finish()  # before the client can see the end
+            if out:
+                await client.write(out)
+            chunk = await self.exchange.chunk()
+        last += tap.end()
+        ending.finish()
+        await client.finish(last)
+
+    def _feed(self, chunk: bytes) -> bytes:
+        self.left -= len(chunk)
+        return self.tap.feed(chunk)
+
+
+async def refuse(ending: Ending, client: Client, status: int, code: str, message: str) -> None:
+    """Answer with an error in the provider's shape; where an answer has begun, break it off."""
+    ending.error_type = ending.error_type or code
+    if client.started:
+        return
+    ending.status = status
+    ending.finish()
+    body = ending.call.dialect.error_body(status, message, code)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *_our_headers(ending),
+    ]
+    await client.start(status, headers)
+    await client.finish(body)
+
+
+def _our_headers(ending: Ending) -> Pairs:
+    pairs = [
+        (b"x-tokenwatch-request-id", ending.call.request_id.encode()),
+        (b"x-tokenwatch-cache", b"BYPASS"),
+        (b"x-tokenwatch-attempts", str(ending.attempts).encode()),
+    ]
+    if ending.candidate is not None:
+        pairs.append((b"x-tokenwatch-upstream", ending.candidate.name.encode("ascii", "replace")))
+    return pairs
+
+
+def _cost_headers(row: UsageRow) -> Pairs:
+    pairs = [
+        (b"x-tokenwatch-input-tokens", str(row.input_tokens).encode()),
+        (b"x-tokenwatch-output-tokens", str(row.output_tokens).encode()),
+    ]
+    if row.cost is not None:
+        pairs.append((b"x-tokenwatch-cost", row.cost.encode()))
+    return pairs
+
+
+def _length(exchange: Exchange) -> int:
+    value = fields.first(exchange.headers, b"content-length")
+    return int(value) if value.isdigit() else -1

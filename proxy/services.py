@@ -1,0 +1,71 @@
+"""What a worker needs to serve requests: policies, ledger and transport, started together."""
+
+import asyncio
+import atexit
+
+from proxy.snapshot import Policies
+from tokenwatch.conf import Config
+from upstreams.transport import Transport
+from usage.ledger import Ledger
+
+FLUSH_SECONDS = 15.0
+"""How long a stopping worker writes its rows before it leaves the rest to the next start."""
+
+
+class Services:
+    """One worker's long-lived parts. Create it in the worker, after any fork."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.policies = Policies(config)
+        self.ledger = Ledger(config.spool_dir)
+        self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
+
+    async def start(self) -> None:
+        """Start the threads and open the pool; blocking work stays off the event loop."""
+        await asyncio.to_thread(self.policies.start)
+        await asyncio.to_thread(self.ledger.start)
+        self.transport = Transport(
+            connect_timeout=self.config.connect_timeout,
+            overall_timeout=self.config.overall_timeout,
+        )
+
+    async def stop(self) -> None:
+        """Close the pool and write every row that was recorded."""
+        await self.transport.close()
+        await asyncio.to_thread(self.stop_threads)
+
+    def stop_threads(self) -> None:
+        self.policies.stop()
+        self.ledger.stop(FLUSH_SECONDS)
+
+
+class ServicesHolder:
+    """Starts the services once per process, by the lifespan or, where a server has none
+    (daphne), by the first request."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = asyncio.Lock()
+        self._services: Services | None = None
+
+    @property
+    def running(self) -> Services | None:
+        return self._services
+
+    async def get(self) -> Services:
+        if self._services is None:
+            async with self._lock:
+                if self._services is None:
+                    services = Services(self._config)
+                    await services.start()
+                    # Without a lifespan nobody calls `stop`; the interpreter's end does.
+                    atexit.register(services.stop_threads)
+                    self._services = services
+        return self._services
+
+    async def stop(self) -> None:
+        if self._services is not None:
+            services, self._services = self._services, None
+            atexit.unregister(services.stop_threads)
+            await services.stop()

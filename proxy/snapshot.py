@@ -1,0 +1,76 @@
+"""The policies in memory: what the hot path reads instead of the database.
+
+A snapshot is immutable and replaced as a whole, so a request sees one state from its
+beginning to its end. A thread asks for the policy version each second. Failure posture:
+while the database is away, requests are served by the last snapshot; a worker that starts
+without one serves the configured URLs at catalogue prices until the first load.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from django.db import DatabaseError, close_old_connections
+
+from tokenwatch import policy
+from tokenwatch.conf import Config
+from upstreams.candidates import Candidates, compose, load_upstreams
+from usage.pricebook import PriceBook, load_price_book
+
+logger = logging.getLogger("tokenwatch.policies")
+
+CHECK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All policies at one version; -1 stands for "never loaded"."""
+
+    version: int
+    upstreams: Candidates
+    prices: PriceBook
+
+
+class Policies:
+    """Holds the newest snapshot and keeps it new."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failing = False
+        self.snapshot = Snapshot(-1, compose(config, []), PriceBook([]))
+
+    def start(self) -> None:
+        """Load once, then keep watching in a thread."""
+        self.refresh()
+        self._thread = threading.Thread(target=self._watch, name="policies", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def refresh(self) -> None:
+        """Replace the snapshot if the version has changed."""
+        try:
+            # Read first: a change between the two reads is then found by the next check.
+            version = policy.current()
+            if version != self.snapshot.version:
+                upstreams = compose(self._config, load_upstreams())
+                self.snapshot = Snapshot(version, upstreams, load_price_book())
+        except DatabaseError as exc:
+            if not self._failing:
+                logger.error("policies cannot be read, the last ones stay in force: %s", exc)
+            self._failing = True
+        else:
+            if self._failing:
+                logger.warning("policies are read again")
+            self._failing = False
+
+    def _watch(self) -> None:
+        while not self._stop.wait(CHECK_SECONDS):
+            close_old_connections()
+            self.refresh()
+        close_old_connections()

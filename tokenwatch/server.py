@@ -1,0 +1,135 @@
+"""uvicorn as `manage.py start` runs it: two listening sockets, one or several workers."""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+
+MAX_HEAD_BYTES = 256 * 1024
+"""Request line and headers together; providers refuse far shorter ones."""
+DRAIN_SECONDS = 30
+"""How long a stopping worker lets open answers finish."""
+
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+)
+_HEAD_TOO_LARGE_BODY = json.dumps(
+    {
+        "error": {
+            "message": f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.",
+            "type": "invalid_request_error",
+            "code": "headers_too_large",
+            "param": None,
+        }
+    }
+).encode()
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a bound on the request's head, which it does not have."""
+
+    _head_bytes = 0
+    _head_refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._head_refused:
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._head_refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._head_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._head_refused:
+            super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES and not self._head_refused:
+            self._head_refused = True
+            body = _HEAD_TOO_LARGE_BODY
+            self.transport.write(_HEAD_TOO_LARGE % (len(body), body))
+            self.transport.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        OSError: the address is in use or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family=family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+def serve(sockets: list[socket.socket], *, workers: int, log_level: str) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM); SIGHUP restarts the workers one by one."""
+    config = uvicorn.Config(
+        "tokenwatch.asgi:split_by_port",
+        http=HttpProtocol,
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        workers=workers,
+        log_level=log_level,
+        log_config=None,
+        access_log=False,
+        server_header=False,  # the provider's own headers pass through
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=2048,
+    )
+    if workers > 1:
+        Multiprocess(config, sockets=sockets).run()
+    else:
+        uvicorn.Server(config).run(sockets=sockets)
+
+
+class RunFile:
+    """Tells ``status`` where the running ``start`` listens; removed at a clean stop."""
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        self._path = path
+        self._facts = {"pid": os.getpid(), **facts, "started_at": time.time()}
+
+    def __enter__(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self._facts))
+        temporary.replace(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,288 @@
+"""HTTP to the upstreams: one exchange in, raw status, headers and body chunks out.
+
+aiohttp's connector, request writer and response parser, without its session layer: a
+proxy must not follow redirects, keep cookies, decompress, add headers or retry behind our
+back, and it must know which phase failed (a connection that was never made has billed
+nothing) and whether the connection was a reused one. Failures leave here as
+`upstreams.errors`; the one retry made here is for a pooled connection that turned out to
+be dead before a byte of the answer.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.client import ClientRequest, ClientResponse, ClientTimeout
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.helpers import TimeoutHandle
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
+from yarl import URL
+
+from upstreams.errors import (
+    BadAnswer,
+    BrokenBody,
+    ConnectFailed,
+    ConnectTimeout,
+    Dropped,
+    ResponseTimeout,
+)
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+Body = bytes | AsyncIterator[bytes] | None
+
+MAX_HEADER_LINE = 64 * 1024
+MAX_HEADERS = 1024
+READ_BUFFER = 256 * 1024
+"""Bytes read ahead of a slow client before the upstream's socket is left alone."""
+KEEPALIVE = 60.0
+"""Seconds an idle connection is kept. Providers close theirs after 60 to 600."""
+
+
+class _WatchedHandler(ResponseHandler):
+    """A connection that remembers whether it served before, and is not reused once odd.
+
+    Bytes that arrive while no request is under way belong to no answer; left alone, they
+    would be taken for the beginning of the next one, which may be another client's.
+    """
+
+    served = False
+    idle = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.idle and data:
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
+            return
+        super().data_received(data)
+
+
+class _Request(ClientRequest):
+    """A request that adds nothing to the client's headers."""
+
+    def update_auto_headers(self, skip_auto_headers: Any) -> None:
+        self._skip_auto_headers = _NOT_OURS_TO_ADD
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool without a limit of its own: waiting for a slot is never the upstream's failure."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(limit=0, keepalive_timeout=KEEPALIVE, **kwargs)
+        loop = self._loop
+        self._factory = lambda: _WatchedHandler(loop=loop)  # type: ignore[assignment]
+
+    async def _get(self, key: Any, traces: list[Any]) -> Connection | None:
+        while (connection := await super()._get(key, traces)) is not None:
+            protocol = connection.protocol
+            if isinstance(protocol, _WatchedHandler) and not protocol.should_close:
+                protocol.idle = False
+                return connection
+            connection.close()
+        return None
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        if isinstance(protocol, _WatchedHandler):
+            protocol.served = protocol.idle = True
+        super()._release(key, protocol, should_close=should_close)
+
+
+class Exchange:
+    """An answer under way. Read it to its end with `chunk`, or `close` it; both free the
+    connection, the latter by closing it, which tells the provider to stop generating."""
+
+    __slots__ = ("_response", "_timer_handle", "headers", "status")
+
+    def __init__(self, response: ClientResponse, handle: asyncio.TimerHandle | None) -> None:
+        self._response = response
+        self._timer_handle = handle
+        self.status = response.status
+        self.headers: RawHeaders = response.raw_headers
+
+    async def chunk(self) -> bytes:
+        """The next bytes of the body as they arrived; empty at its end.
+
+        Raises:
+            ResponseTimeout: the overall time is over.
+            BrokenBody: the upstream ended the body early.
+        """
+        try:
+            return await self._response.content.readany()
+        except TimeoutError as exc:
+            raise ResponseTimeout(str(exc)) from exc
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
+            raise BrokenBody(_reason(exc)) from exc
+
+    def close(self) -> None:
+        """Free the connection: back to the pool after the whole answer, else closed at once."""
+        if self._timer_handle is not None:
+            self._timer_handle.cancel()
+        self._response.close()
+
+
+class Transport:
+    """The worker's connections to all upstreams. Create it inside the running event loop."""
+
+    def __init__(self, *, connect_timeout: float, overall_timeout: float) -> None:
+        """Timeouts in seconds; the overall one covers connecting, sending and the whole answer."""
+        self._loop = asyncio.get_running_loop()
+        self._timeout = ClientTimeout(
+            total=overall_timeout, connect=connect_timeout, sock_connect=connect_timeout
+        )
+        self._ssl = ssl.create_default_context()
+        self._connector = _Connector(ssl=self._ssl)
+        self._session = aiohttp.ClientSession(
+            connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
+        self._proxies: dict[tuple[str, str], URL | None] = {}
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, method: str, url: str, headers: RawHeaders, body: Body) -> Exchange:
+        """Send one request and return its answer as soon as the head is there.
+
+        ``url`` goes out as it stands, path and query are not normalised. A body of bytes may be
+        sent a second time, where a pooled connection was found dead; a streamed one never.
+
+        Raises:
+            UpstreamError: by the phase that failed; see `upstreams.errors`.
+        """
+        target = URL(url, encoded=True)
+        fields = _text_headers(headers)
+        try:
+            return await self._exchange(method, target, fields, body)
+        except _StaleConnection as stale:
+            if body is not None and not isinstance(body, bytes):
+                raise Dropped(_reason(stale.reason)) from stale.reason
+        # Every other idle connection to this host may be as dead: they are of the same age.
+        self._drop_idle(target)
+        try:
+            return await self._exchange(method, target, fields, body)
+        except _StaleConnection as stale:
+            raise Dropped(_reason(stale.reason)) from stale.reason
+
+    async def _exchange(
+        self, method: str, url: URL, headers: CIMultiDict[str], body: Body
+    ) -> Exchange:
+        timeout = TimeoutHandle(self._loop, self._timeout.total)
+        handle = timeout.start()
+        timer = timeout.timer()
+        connection: Connection | None = None
+        try:
+            request = _Request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                loop=self._loop,
+                timer=timer,
+                session=self._session,
+                proxy=self._proxy(url),
+                # A body of unknown length can only be sent in chunks.
+                chunked=(_is_stream(body) and "Content-Length" not in headers) or None,
+            )
+            with timer:
+                connection = await self._connect(request)
+                response = await self._converse(request, connection, timer)
+        except BaseException as exc:
+            if handle is not None:
+                handle.cancel()
+            if connection is not None:
+                connection.close()
+            if isinstance(exc, TimeoutError):
+                raise ResponseTimeout("no answer within the overall timeout") from exc
+            raise
+        return Exchange(response, handle)
+
+    async def _connect(self, request: ClientRequest) -> Connection:
+        try:
+            return await self._connector.connect(request, traces=[], timeout=self._timeout)
+        except TimeoutError as exc:
+            raise ConnectTimeout("no connection within the connect timeout") from exc
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            raise ConnectFailed(_reason(exc)) from exc
+
+    async def _converse(
+        self, request: ClientRequest, connection: Connection, timer: Any
+    ) -> ClientResponse:
+        protocol = connection.protocol
+        assert protocol is not None
+        reused = getattr(protocol, "served", False)
+        protocol.set_response_params(
+            timer=timer,
+            skip_payload=request.method == "HEAD",
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER,
+            max_line_size=MAX_HEADER_LINE,
+            max_field_size=MAX_HEADER_LINE,
+            max_headers=MAX_HEADERS,
+        )
+        try:
+            response = await request.send(connection)
+            try:
+                await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as exc:
+            if reused:
+                raise _StaleConnection(exc) from exc
+            raise Dropped(_reason(exc)) from exc
+        except (aiohttp.ClientError, HttpProcessingError) as exc:
+            raise BadAnswer(_reason(exc)) from exc
+        if response.status == 101:
+            response.close()
+            raise BadAnswer("the upstream switched protocols unasked")
+        return response
+
+    def _drop_idle(self, url: URL) -> None:
+        for key in [k for k in self._connector._conns if k.host == url.host and k.port == url.port]:
+            for protocol, _ in self._connector._conns.pop(key):
+                protocol.close()
+
+    def _proxy(self, url: URL) -> URL | None:
+        """The outbound proxy that HTTP(S)_PROXY and NO_PROXY name for this host, if any."""
+        key = (url.scheme, url.host or "")
+        if key not in self._proxies:
+            chosen = None if proxy_bypass(key[1]) else getproxies().get(key[0])
+            self._proxies[key] = URL(chosen) if chosen else None
+        return self._proxies[key]
+
+
+class _StaleConnection(Exception):
+    """A pooled connection was dead before a byte of the answer; ``reason`` is aiohttp's."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+_NOT_OURS_TO_ADD: CIMultiDict[None] = CIMultiDict(
+    (name, None) for name in ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+)
+
+
+def _is_stream(body: Body) -> bool:
+    return body is not None and not isinstance(body, bytes)
+
+
+def _text_headers(headers: RawHeaders) -> CIMultiDict[str]:
+    """Names and values for aiohttp, which writes UTF-8; other bytes are read as Latin-1."""
+    fields: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers:
+        try:
+            fields.add(name.decode("ascii"), value.decode())
+        except UnicodeDecodeError:
+            fields.add(name.decode("latin-1"), value.decode("latin-1"))
+    return fields
+
+
+def _reason(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__
