@@ -7,11 +7,10 @@ estimated from the bodies. What is not known to be billed by tokens is never est
 
 from dataclasses import dataclass, replace
 
-from upstreams.dialects.estimate import prompt_tokens
-
 from proxy.call import Call
 from proxy.tap import Tap
 from tokenwatch.tokens import TokenUsage
+from upstreams.dialects.estimate import prompt_tokens
 
 NOTHING = TokenUsage()
 

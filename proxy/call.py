@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from upstreams.dialects.requests import requested_model, wants_stream
 
 from proxy import headers as fields
 from upstreams.dialects import DIALECTS
 from upstreams.dialects.base import Dialect, Endpoint
+from upstreams.dialects.requests import requested_model, wants_stream
 
 NAME_LENGTH = 200
 """Longest app, session, tag or model that the ledger keeps."""

@@ -11,12 +11,12 @@ import re
 from typing import Any, Protocol
 
 import orjson
-from upstreams.dialects.estimate import text_tokens
-from upstreams.dialects.requests import is_usage_only_chunk
 
 from proxy.decoding import Decoder, Undecodable, decoder_for, readable
 from proxy.sse import EventSplitter, data_of
 from upstreams.dialects.base import Answer, Dialect
+from upstreams.dialects.estimate import text_tokens
+from upstreams.dialects.requests import is_usage_only_chunk
 
 MAX_WHOLE = 1024 * 1024
 """Bytes of an answer that are kept and parsed whole; of longer ones only the edges are read."""

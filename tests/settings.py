@@ -13,3 +13,9 @@ if url := os.environ.get("TOKENWATCH_TEST_DATABASE_URL"):
     os.environ["TOKENWATCH_DATABASE_URL"] = url
 
 from tokenwatch.settings import *  # noqa: E402, F403
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    # On disk: the threads of an in-memory database fail at once where they should wait.
+    DATABASES["default"]["TEST"] = {  # noqa: F405
+        "NAME": os.path.join(os.environ["TOKENWATCH_DATA_DIR"], "test.sqlite3")
+    }

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 MAX_HEAD_BYTES = 256 * 1024
-"""Request line and headers together; providers refuse far shorter ones."""
+"""Request line and headers that arrive without their end; providers refuse far shorter ones."""
 DRAIN_SECONDS = 30
 """How long a stopping worker lets open answers finish."""
 
@@ -35,44 +35,33 @@ _HEAD_TOO_LARGE_BODY = json.dumps(
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a bound on the request's head, which it does not have."""
 
+    _head_open = False
     _head_bytes = 0
-    _head_refused = False
+    _refused = False
 
     def data_received(self, data: bytes) -> None:
-        if not self._head_refused:
-            super().data_received(data)
+        if self._refused:
+            return
+        super().data_received(data)
+        if self._head_open:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse()
 
     def on_message_begin(self) -> None:
+        self._head_open = True
         self._head_bytes = 0
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        if not self._head_refused:
-            super().on_headers_complete()
+        self._head_open = False
+        super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
-        if not self._head_refused:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if not self._head_refused:
-            super().on_message_complete()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES and not self._head_refused:
-            self._head_refused = True
-            body = _HEAD_TOO_LARGE_BODY
-            self.transport.write(_HEAD_TOO_LARGE % (len(body), body))
-            self.transport.close()
+    def _refuse(self) -> None:
+        self._refused = True
+        body = _HEAD_TOO_LARGE_BODY
+        self.transport.write(_HEAD_TOO_LARGE % (len(body), body))
+        self.transport.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

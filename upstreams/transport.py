@@ -15,12 +15,13 @@ from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.client import ClientRequest, ClientResponse, ClientTimeout
+from aiohttp.client import ClientRequest, ClientResponse, ClientTimeout, RequestInfo
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.helpers import TimeoutHandle
+from aiohttp.helpers import TimerContext
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
+from aiohttp.http_writer import StreamWriter
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from upstreams.errors import (
@@ -39,6 +40,9 @@ MAX_HEADER_LINE = 64 * 1024
 MAX_HEADERS = 1024
 READ_BUFFER = 256 * 1024
 """Bytes read ahead of a slow client before the upstream's socket is left alone."""
+SMALL_BODY = 64 * 1024
+MAX_SWEEP = 0.25
+"""Seconds between two looks for exchanges whose overall time is over."""
 KEEPALIVE = 60.0
 """Seconds an idle connection is kept. Providers close theirs after 60 to 600."""
 
@@ -68,6 +72,34 @@ class _Request(ClientRequest):
     def update_auto_headers(self, skip_auto_headers: Any) -> None:
         self._skip_auto_headers = _NOT_OURS_TO_ADD
 
+    @property
+    def request_info(self) -> RequestInfo:
+        return _NO_INFO  # only aiohttp's error texts would use it
+
+    async def send_whole(self, connection: Connection, body: bytes) -> ClientResponse:
+        """Send head and a small body with one write, without a task for the body.
+
+        Only for what fits the socket's buffer: nobody reads the answer meanwhile.
+        """
+        protocol = connection.protocol
+        assert protocol is not None
+        writer = StreamWriter(protocol, self.loop)
+        path = str(self.url) if self.proxy and not self.is_ssl() else self.url.raw_path_qs
+        await writer.write_headers(f"{self.method} {path} HTTP/1.1", self.headers)
+        await writer.write_eof(body)
+        return ClientResponse(
+            self.method,
+            self.url,
+            writer=None,
+            continue100=None,
+            timer=self._timer,
+            request_info=_NO_INFO,
+            traces=[],
+            loop=self.loop,
+            session=self._session,
+            stream_writer=writer,
+        )
+
 
 class _Connector(aiohttp.TCPConnector):
     """A pool without a limit of its own: waiting for a slot is never the upstream's failure."""
@@ -96,11 +128,11 @@ class Exchange:
     """An answer under way. Read it to its end with `chunk`, or `close` it; both free the
     connection, the latter by closing it, which tells the provider to stop generating."""
 
-    __slots__ = ("_response", "_timer_handle", "headers", "status")
+    __slots__ = ("_deadline", "_response", "headers", "status")
 
-    def __init__(self, response: ClientResponse, handle: asyncio.TimerHandle | None) -> None:
+    def __init__(self, response: ClientResponse, deadline: "_Deadline") -> None:
         self._response = response
-        self._timer_handle = handle
+        self._deadline = deadline
         self.status = response.status
         self.headers: RawHeaders = response.raw_headers
 
@@ -114,15 +146,32 @@ class Exchange:
         try:
             return await self._response.content.readany()
         except TimeoutError as exc:
-            raise ResponseTimeout(str(exc)) from exc
+            raise ResponseTimeout("the answer was not whole within the overall timeout") from exc
         except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
             raise BrokenBody(_reason(exc)) from exc
 
     def close(self) -> None:
         """Free the connection: back to the pool after the whole answer, else closed at once."""
-        if self._timer_handle is not None:
-            self._timer_handle.cancel()
+        self._deadline.done()
         self._response.close()
+
+
+class _Deadline(TimerContext):
+    """The overall time of one exchange, checked by the transport's sweep.
+
+    A timer of its own for each request costs as much as parsing the answer's head.
+    """
+
+    __slots__ = ("_deadlines", "at")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: set["_Deadline"], at: float):
+        super().__init__(loop)
+        self.at = at
+        self._deadlines = deadlines
+        deadlines.add(self)
+
+    def done(self) -> None:
+        self._deadlines.discard(self)
 
 
 class Transport:
@@ -131,18 +180,29 @@ class Transport:
     def __init__(self, *, connect_timeout: float, overall_timeout: float) -> None:
         """Timeouts in seconds; the overall one covers connecting, sending and the whole answer."""
         self._loop = asyncio.get_running_loop()
-        self._timeout = ClientTimeout(
-            total=overall_timeout, connect=connect_timeout, sock_connect=connect_timeout
-        )
+        self._overall_timeout = overall_timeout
+        self._connect_timeout = ClientTimeout(connect=connect_timeout, sock_connect=connect_timeout)
         self._ssl = ssl.create_default_context()
         self._connector = _Connector(ssl=self._ssl)
         self._session = aiohttp.ClientSession(
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
         self._proxies: dict[tuple[str, str], URL | None] = {}
+        self._deadlines: set[_Deadline] = set()
+        self._sweep_every = min(MAX_SWEEP, overall_timeout / 10)
+        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
 
     async def close(self) -> None:
+        self._sweeper.cancel()
         await self._session.close()
+
+    def _sweep(self) -> None:
+        """End the exchanges whose time is over."""
+        now = self._loop.time()
+        for deadline in [deadline for deadline in self._deadlines if deadline.at <= now]:
+            deadline.done()
+            deadline.timeout()
+        self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
 
     async def send(self, method: str, url: str, headers: RawHeaders, body: Body) -> Exchange:
         """Send one request and return its answer as soon as the head is there.
@@ -155,67 +215,70 @@ class Transport:
         """
         target = URL(url, encoded=True)
         fields = _text_headers(headers)
+        deadline = _Deadline(
+            self._loop, self._deadlines, self._loop.time() + self._overall_timeout
+        )
         try:
-            return await self._exchange(method, target, fields, body)
-        except _StaleConnection as stale:
-            if body is not None and not isinstance(body, bytes):
+            try:
+                return await self._exchange(method, target, fields, body, deadline)
+            except _StaleConnection as stale:
+                if _is_stream(body):
+                    raise Dropped(_reason(stale.reason)) from stale.reason
+            # Every other idle connection to this host may be as dead: they are of the same age.
+            self._drop_idle(target)
+            try:
+                return await self._exchange(method, target, fields, body, deadline)
+            except _StaleConnection as stale:
                 raise Dropped(_reason(stale.reason)) from stale.reason
-        # Every other idle connection to this host may be as dead: they are of the same age.
-        self._drop_idle(target)
-        try:
-            return await self._exchange(method, target, fields, body)
-        except _StaleConnection as stale:
-            raise Dropped(_reason(stale.reason)) from stale.reason
-
-    async def _exchange(
-        self, method: str, url: URL, headers: CIMultiDict[str], body: Body
-    ) -> Exchange:
-        timeout = TimeoutHandle(self._loop, self._timeout.total)
-        handle = timeout.start()
-        timer = timeout.timer()
-        connection: Connection | None = None
-        try:
-            request = _Request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                loop=self._loop,
-                timer=timer,
-                session=self._session,
-                proxy=self._proxy(url),
-                # A body of unknown length can only be sent in chunks.
-                chunked=(_is_stream(body) and "Content-Length" not in headers) or None,
-            )
-            with timer:
-                connection = await self._connect(request)
-                response = await self._converse(request, connection, timer)
         except BaseException as exc:
-            if handle is not None:
-                handle.cancel()
-            if connection is not None:
-                connection.close()
+            deadline.done()
             if isinstance(exc, TimeoutError):
                 raise ResponseTimeout("no answer within the overall timeout") from exc
             raise
-        return Exchange(response, handle)
+
+    async def _exchange(
+        self, method: str, url: URL, headers: CIMultiDict[str], body: Body, deadline: _Deadline
+    ) -> Exchange:
+        small = isinstance(body, bytes) and len(body) <= SMALL_BODY
+        request = _Request(
+            method,
+            url,
+            headers=headers,
+            data=None if small else body,
+            loop=self._loop,
+            timer=deadline,
+            session=self._session,
+            proxy=self._proxy(url),
+            # A body of unknown length can only be sent in chunks.
+            chunked=(_is_stream(body) and "Content-Length" not in headers) or None,
+        )
+        connection: Connection | None = None
+        try:
+            with deadline:
+                connection = await self._connect(request)
+                response = await self._converse(request, connection, body, deadline)
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        return Exchange(response, deadline)
 
     async def _connect(self, request: ClientRequest) -> Connection:
         try:
-            return await self._connector.connect(request, traces=[], timeout=self._timeout)
+            return await self._connector.connect(request, traces=[], timeout=self._connect_timeout)
         except TimeoutError as exc:
             raise ConnectTimeout("no connection within the connect timeout") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise ConnectFailed(_reason(exc)) from exc
 
     async def _converse(
-        self, request: ClientRequest, connection: Connection, timer: Any
+        self, request: _Request, connection: Connection, body: Body, deadline: _Deadline
     ) -> ClientResponse:
         protocol = connection.protocol
         assert protocol is not None
         reused = getattr(protocol, "served", False)
         protocol.set_response_params(
-            timer=timer,
+            timer=deadline,
             skip_payload=request.method == "HEAD",
             read_until_eof=True,
             auto_decompress=False,
@@ -225,7 +288,11 @@ class Transport:
             max_headers=MAX_HEADERS,
         )
         try:
-            response = await request.send(connection)
+            if isinstance(body, bytes) and len(body) <= SMALL_BODY:
+                request.headers["Content-Length"] = str(len(body))
+                response = await request.send_whole(connection, body)
+            else:
+                response = await request.send(connection)
             try:
                 await response.start(connection)
             except BaseException:
@@ -267,6 +334,7 @@ class _StaleConnection(Exception):
 _NOT_OURS_TO_ADD: CIMultiDict[None] = CIMultiDict(
     (name, None) for name in ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 )
+_NO_INFO = RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()))
 
 
 def _is_stream(body: Body) -> bool:

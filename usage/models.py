@@ -1,5 +1,6 @@
 """The ledger: one row a request, rollups that make statistics cheap, and the price sheet."""
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 NAME_LENGTH = 200
@@ -104,6 +105,15 @@ class UsageRollup(models.Model):
         return f"{self.bucket_start:%Y-%m-%d %H:%M} {self.model}"
 
 
+PRICE_FIELDS = (
+    "input_per_mtok",
+    "output_per_mtok",
+    "cache_read_per_mtok",
+    "cache_write_per_mtok",
+    "cache_write_1h_per_mtok",
+)
+
+
 class ModelPrice(models.Model):
     """A row of the operator's price sheet; it goes before the catalogue's price."""
 
@@ -134,3 +144,18 @@ class ModelPrice(models.Model):
 
     def __str__(self) -> str:
         return self.pattern
+
+    def clean(self) -> None:
+        """Refuse names that match nothing and prices that nobody bills."""
+        self.pattern = self.pattern.strip()
+        problems: dict[str, str] = {}
+        if not self.pattern or any(sign.isspace() for sign in self.pattern):
+            problems["pattern"] = "Enter a model's name, without spaces."
+        for name in PRICE_FIELDS:
+            price = getattr(self, name)
+            if price is not None and price < 0:
+                problems[name] = "A price cannot be negative."
+        if self.retired_at and self.valid_from and self.retired_at < self.valid_from:
+            problems["retired_at"] = "This is before the row begins."
+        if problems:
+            raise ValidationError(problems)

@@ -65,6 +65,10 @@ class Dialect(Protocol):
         """Take in a whole JSON answer (error answers too) or the data of one stream event."""
         ...
 
+    def absorb_text(self, answer: Answer, data: bytes) -> None:
+        """Take in the data of a stream event that is no JSON object, such as ``[DONE]``."""
+        ...
+
     def token_usage(self, endpoint: Endpoint, answer: Answer) -> TokenUsage | None:
         """The billable quantities of what was absorbed; None where no usage arrived."""
         ...

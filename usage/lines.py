@@ -1,0 +1,258 @@
+"""One usage row as one line of the spool: written by the hot path, checked when read back.
+
+`encode` never refuses a row: what JSON cannot hold is replaced. `decode` is the last
+defence before the database: it cuts what is too long for its column, replaces NUL (which
+PostgreSQL refuses) and raises `BadLineError` for what no column can hold. Pure; no Django.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from usage.rows import UsageRow
+
+LENGTHS = {
+    "request_id": 32,
+    "api_type": 20,
+    "method": 10,
+    "endpoint": 200,
+    "model_requested": 200,
+    "model_used": 200,
+    "upstream": 100,
+    "error_type": 100,
+    "service_tier": 50,
+    "finish_reason": 50,
+    "source_app": 200,
+    "session_id": 200,
+    "feature_tag": 200,
+    "cache_tier": 20,
+    "routing_rule": 100,
+    "ab_test": 100,
+    "ab_variant": 20,
+}
+"""Longest text kept, by column, in UTF-16 units (what Oracle's NVARCHAR2 counts)."""
+
+SMALL_MAX = 2**15 - 1
+COUNT_MAX = 10**15
+"""Larger counts are no counts; below it sums stay far inside 64 bits."""
+MONEY_MAX = Decimal(10) ** 10
+MONEY_STEP = Decimal("1E-10")
+LAST_MOMENT = 253_402_300_800  # the year 10000
+
+Check = Callable[[Any], Any]
+
+
+class BadLineError(ValueError):
+    """A line that is no row; the message says why."""
+
+
+def encode(row: UsageRow) -> bytes:
+    """The row as a line that begins and ends with a newline.
+
+    The newline in front keeps a line whole after one that was cut off (a full disk): the
+    remains of that one do not run into it.
+    """
+    try:
+        body = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # lone surrogates, integers past 64 bits, foreign types
+        body = orjson.dumps(_encodable(row), default=str, option=orjson.OPT_APPEND_NEWLINE)
+    return b"\n" + body
+
+
+def decode(line: bytes) -> UsageRow:
+    """Read a line back, cut to the ledger's columns; fields of other versions are left out.
+
+    Raises:
+        BadLineError: not JSON, no object, or a value that its column cannot hold.
+    """
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError as exc:
+        raise BadLineError(f"not JSON: {exc}") from None
+    if not isinstance(values, dict):
+        raise BadLineError("not a JSON object")
+    if _is_plain(values, line):
+        return UsageRow(**values)
+    return _checked(values)
+
+
+def _is_plain(values: dict[str, Any], line: bytes) -> bool:
+    """Whether all is as nearly every row has it, so that `_checked` would change nothing.
+
+    Only for speed: this costs a fifth of the full check, once for each request.
+    """
+    if values.keys() != _CHECKS.keys() or b"\\u0000" in line:
+        return False
+    for name, half in _HALF_LENGTHS:
+        value = values[name]
+        if type(value) is not str or len(value) > half:
+            return False
+    for name, limit in _LIMITS:
+        value = values[name]
+        if type(value) is not int or not 0 <= value <= limit:
+            return False
+    return (
+        _PLAIN_ID.fullmatch(values["request_id"]) is not None
+        and type(values["created_at"]) is float
+        and 0 <= values["created_at"] < LAST_MOMENT
+        and type(values["stream"]) is type(values["usage_estimated"]) is bool
+        and _is_plain_money(values["cost"])
+        and _is_plain_money(values["saved_cost"])
+        and values["cache_similarity"] is None
+        and _is_plain_ttft(values["ttft_ms"])
+    )
+
+
+def _is_plain_money(value: Any) -> bool:
+    return value is None or (type(value) is str and _PLAIN_MONEY.fullmatch(value) is not None)
+
+
+def _is_plain_ttft(value: Any) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= COUNT_MAX)
+
+
+def _checked(values: dict[str, Any]) -> UsageRow:
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        check = _CHECKS.get(name)
+        if check is not None:
+            try:
+                checked[name] = check(value)
+            except (ValueError, TypeError, InvalidOperation, OverflowError) as exc:
+                raise BadLineError(f"{name}: {exc or type(exc).__name__}") from None
+    try:
+        return UsageRow(**checked)
+    except TypeError as exc:  # a field without default is missing
+        raise BadLineError(str(exc)) from None
+
+
+def request_id_of(line: bytes) -> str:
+    """The request id of a line that may be no row, for messages; ``unknown`` where none is read."""
+    try:
+        found = orjson.loads(line)["request_id"]
+    except (ValueError, TypeError, KeyError):
+        return "unknown"
+    return str(found)[: LENGTHS["request_id"]]
+
+
+def _encodable(row: UsageRow) -> dict[str, Any]:
+    def mend(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode("utf-8", "replace").decode()
+        if isinstance(value, int) and not isinstance(value, bool):
+            return max(-(2**63), min(value, 2**63 - 1))
+        return value
+
+    return {f.name: mend(getattr(row, f.name)) for f in dataclasses.fields(row)}
+
+
+def _text(limit: int) -> Check:
+    def check(value: Any) -> str:
+        if value is None:
+            return ""
+        if type(value) is not str:
+            raise ValueError(f"not a text: {value!r:.50}")
+        if "\0" in value:
+            value = value.replace("\0", "\ufffd")
+        if len(value) * 2 > limit:
+            return _cut(value, limit)
+        return value
+
+    return check
+
+
+def _cut(text: str, limit: int) -> str:
+    if text.isascii():
+        return text[:limit]
+    return text.encode("utf-16-le")[: limit * 2].decode("utf-16-le", "ignore")
+
+
+def _identity(value: Any) -> str:
+    """The request id is never cut: a cut one could be another request's."""
+    if type(value) is not str or not 0 < len(value) <= LENGTHS["request_id"]:
+        raise ValueError(f"not a request id: {value!r:.50}")
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("not a request id")
+    return value
+
+
+def _count(limit: int, *, optional: bool = False) -> Check:
+    def check(value: Any) -> int | None:
+        if value is None and optional:
+            return None
+        if type(value) is float:
+            value = round(value)
+        if type(value) is not int or not 0 <= value <= limit:
+            raise ValueError(f"not a number from 0 to {limit}: {value!r:.50}")
+        return value
+
+    return check
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"not true or false: {value!r:.50}")
+    return value
+
+
+def _moment(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < LAST_MOMENT:
+        raise ValueError(f"not a time: {value!r:.50}")
+    return float(value)
+
+
+def _money(value: Any) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not str:
+        raise ValueError(f"not an amount: {value!r:.50}")
+    amount = Decimal(value)
+    if not amount.is_finite() or abs(amount) >= MONEY_MAX:
+        raise ValueError(f"not an amount below {MONEY_MAX}: {value:.50}")
+    return f"{amount.quantize(MONEY_STEP):f}"
+
+
+def _ratio(value: Any) -> float | None:
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"not a finite number: {value!r:.50}")
+    return float(value)
+
+
+_CHECKS: dict[str, Check] = {
+    **{name: _text(limit) for name, limit in LENGTHS.items()},
+    **{
+        field.name: _count(COUNT_MAX)
+        for field in dataclasses.fields(UsageRow)
+        if field.name.endswith("_tokens")
+    },
+    "request_id": _identity,
+    "created_at": _moment,
+    "status_code": _count(SMALL_MAX),
+    "attempts": _count(SMALL_MAX),
+    "stream": _flag,
+    "usage_estimated": _flag,
+    "cost": _money,
+    "saved_cost": _money,
+    "latency_ms": _count(COUNT_MAX),
+    "ttft_ms": _count(COUNT_MAX, optional=True),
+    "cache_similarity": _ratio,
+}
+
+_LIMITS = [
+    (name, SMALL_MAX if name in ("status_code", "attempts") else COUNT_MAX)
+    for name in _CHECKS
+    if name.endswith("_tokens") or name in ("status_code", "attempts", "latency_ms")
+]
+_HALF_LENGTHS = [
+    (name, limit if name == "request_id" else limit // 2) for name, limit in LENGTHS.items()
+]
+"""Texts of up to half their length fit, whichever characters they are made of."""
+_PLAIN_ID = re.compile(r"[0-9a-f]{32}")
+_PLAIN_MONEY = re.compile(r"[0-9]{1,10}\.[0-9]{10}")

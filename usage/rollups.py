@@ -1,0 +1,124 @@
+"""Sums over the requests of one hour or one minute: what a batch of rows adds to each.
+
+Pure: rows in, one `Delta` for each rollup out. ``usage.writer`` adds them up in the
+database, in the transaction that inserts the rows.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from decimal import Decimal
+
+from usage.rows import UsageRow
+
+HOUR = 3600
+MINUTE = 60
+ZERO = Decimal(0)
+
+
+@dataclass(slots=True)
+class Sums:
+    """The counters of a rollup, by the names of its columns."""
+
+    requests: int = 0
+    errors: int = 0
+    """Requests with a status of 400 or above, or with an error type (a stream that broke)."""
+    unpriced: int = 0
+    """Requests whose cost is unknown; they add nothing to ``cost``."""
+    estimated: int = 0
+    cache_hits: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal = ZERO
+    saved_cost: Decimal = ZERO
+    latency_ms: int = 0
+
+    def count(self, row: UsageRow) -> None:
+        """Add one request."""
+        self.requests += 1
+        self.errors += row.status_code >= 400 or row.error_type != ""
+        self.estimated += row.usage_estimated
+        self.cache_hits += row.cache_tier != ""
+        self.input_tokens += row.input_tokens
+        self.output_tokens += row.output_tokens
+        self.cache_read_tokens += row.cache_read_tokens
+        self.cache_write_tokens += row.cache_write_tokens
+        self.cache_write_1h_tokens += row.cache_write_1h_tokens
+        self.reasoning_tokens += row.reasoning_tokens
+        self.latency_ms += row.latency_ms
+        if row.cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += Decimal(row.cost)
+        if row.saved_cost is not None:
+            self.saved_cost += Decimal(row.saved_cost)
+
+    def add(self, other: "Sums") -> None:
+        for name in COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+COUNTERS = tuple(field.name for field in fields(Sums))
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What the requests of one rollup have in common."""
+
+    seconds: int
+    """`HOUR` or `MINUTE`."""
+    start: int
+    """Seconds since the epoch (UTC), a multiple of ``seconds``."""
+    model: str
+    source_app: str
+    feature_tag: str
+
+    def key(self) -> str:
+        """The primary key: 32 hex digits. NUL cannot occur in the texts (see `usage.lines`)."""
+        text = "\0".join(
+            (str(self.seconds), str(self.start), self.model, self.source_app, self.feature_tag)
+        )
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What a batch adds to one rollup."""
+
+    key: str
+    bucket: Bucket
+    sums: Sums
+
+
+def deltas(rows: Iterable[UsageRow]) -> list[Delta]:
+    """Sum rows by minute and by hour, by model (used, else requested), app and tag.
+
+    Sorted by key, so that concurrent writers lock rollups in the same order.
+    """
+    minutes: dict[Bucket, Sums] = {}
+    for row in rows:
+        start = int(row.created_at) // MINUTE * MINUTE
+        model = row.model_used or row.model_requested
+        bucket = Bucket(MINUTE, start, model, row.source_app, row.feature_tag)
+        sums = minutes.get(bucket)
+        if sums is None:
+            sums = minutes[bucket] = Sums()
+        sums.count(row)
+    buckets = {**minutes, **_by_hour(minutes)}
+    return sorted(
+        (Delta(bucket.key(), bucket, sums) for bucket, sums in buckets.items()),
+        key=lambda delta: delta.key,
+    )
+
+
+def _by_hour(minutes: dict[Bucket, Sums]) -> dict[Bucket, Sums]:
+    hours: dict[Bucket, Sums] = {}
+    for minute, sums in minutes.items():
+        start = minute.start // HOUR * HOUR
+        hour = Bucket(HOUR, start, minute.model, minute.source_app, minute.feature_tag)
+        hours.setdefault(hour, Sums()).add(sums)
+    return hours

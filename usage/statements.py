@@ -1,0 +1,86 @@
+"""The SQL of the ledger's writer, from the models' tables and columns, for any engine.
+
+Only what SQLite, PostgreSQL and Oracle have in common: no ON CONFLICT, no RETURNING.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from usage.models import UsageRecord, UsageRollup
+from usage.rollups import COUNTERS
+
+BUCKET_COLUMNS = ("key", "bucket_start", "bucket_seconds", "model", "source_app", "feature_tag")
+MONEY_COLUMNS = frozenset({"cost", "saved_cost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Statements with ``%s`` parameters, identifiers quoted for one engine."""
+
+    insert_row: str
+    """Parameters: the columns of `UsageRecord` without its id, in the model's order."""
+    select_rows: str
+    """The request ids that exist; ``%s`` is the whole list: fill in `placeholders` first."""
+    select_rollups: str
+    """The rollup keys that exist; likewise."""
+    insert_rollup: str
+    """Parameters: `BUCKET_COLUMNS`, then `COUNTERS`."""
+    update_rollup: str
+    """Parameters: `COUNTERS`, then the key."""
+
+    @classmethod
+    def of(cls, connection: BaseDatabaseWrapper) -> "Statements":
+        """The statements for the engine of this connection."""
+        made = _made.get(connection.vendor)
+        if made is None:
+            made = _made[connection.vendor] = build(connection.ops.quote_name)
+        return made
+
+
+_made: dict[str, Statements] = {}
+
+
+def build(quote: Callable[[str], str]) -> Statements:
+    columns = [f.column for f in UsageRecord._meta.concrete_fields if not f.primary_key]
+    rollups = quote(UsageRollup._meta.db_table)
+    key = quote("key")
+    return Statements(
+        insert_row=_insert(UsageRecord, columns, quote),
+        select_rows=_select_in(UsageRecord, "request_id", quote),
+        select_rollups=_select_in(UsageRollup, "key", quote),
+        insert_rollup=_insert(UsageRollup, [*BUCKET_COLUMNS, *COUNTERS], quote),
+        update_rollup=f"UPDATE {rollups} SET {_increments(quote)} WHERE {key} = %s",  # noqa: S608
+    )
+
+
+def placeholders(count: int) -> str:
+    return ", ".join(["%s"] * count)
+
+
+def _insert(model: type[Model], columns: Iterable[str], quote: Callable[[str], str]) -> str:
+    names = [quote(column) for column in columns]
+    table = quote(model._meta.db_table)
+    # S608: names come from the models, values are bound
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({placeholders(len(names))})"  # noqa: S608
+
+
+def _select_in(model: type[Model], column: str, quote: Callable[[str], str]) -> str:
+    name = quote(column)
+    return f"SELECT {name} FROM {quote(model._meta.db_table)} WHERE {name} IN (%s)"  # noqa: S608
+
+
+def _increments(quote: Callable[[str], str]) -> str:
+    """``column = column + %s``; money is rounded to its 10 decimal places.
+
+    SQLite keeps decimals as binary floating point: without the rounding the errors of a
+    million additions would add up to a visible amount.
+    """
+    return ", ".join(
+        f"{quote(name)} = ROUND({quote(name)} + %s, 10)"
+        if name in MONEY_COLUMNS
+        else f"{quote(name)} = {quote(name)} + %s"
+        for name in COUNTERS
+    )

@@ -1,0 +1,173 @@
+"""Statistics over any period, from the rollups alone: their cost does not grow with the rows.
+
+Whole hours are read from hourly rollups, the ragged edges of a period from rollups by
+minute; so a period is exact to the minute: it begins with the minute that holds its start.
+Rollups by minute are worth keeping for 8 days (a week, and a day to look back from) and are
+to be removed by whole hours. Where they are gone, an edge is widened to its hour.
+
+How it fails: the database's errors are passed on. On SQLite, which adds money up in binary
+floating point, sums are right to 15 digits: to 10 decimals below 100,000 dollars.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from django.db.models import Min, Q, QuerySet, Sum
+
+from usage.models import UsageRollup
+from usage.rollups import COUNTERS, HOUR, MINUTE
+
+MONEY_STEP = Decimal("1E-10")
+TIMEFRAMES: dict[str, timedelta | None] = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+    "all": None,
+}
+Dimension = Literal["model", "source_app", "feature_tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over requests. ``cost`` leaves out the ``unpriced`` requests: theirs is unknown."""
+
+    requests: int = 0
+    errors: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+    cache_hits: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    saved_cost: Decimal = Decimal(0)
+    latency_ms: int = 0
+    """Sum over the requests."""
+
+    @property
+    def known_cost(self) -> Decimal | None:
+        """The cost, or None where there were requests and the price of none is known."""
+        return None if 0 < self.requests == self.unpriced else self.cost
+
+    @property
+    def average_latency_ms(self) -> int | None:
+        """Milliseconds a request; None where there was none."""
+        return round(self.latency_ms / self.requests) if self.requests else None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The totals of one model, app or tag; ``name`` is empty where requests named none."""
+
+    name: str
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rollups of one size with ``start`` <= bucket < ``end``; None is from the beginning."""
+
+    seconds: int
+    start: datetime | None
+    end: datetime
+
+
+def window(timeframe: str, now: datetime) -> tuple[datetime | None, datetime]:
+    """Start (None: from the beginning) and end of one of `TIMEFRAMES`."""
+    length = TIMEFRAMES[timeframe]
+    return (None if length is None else now - length), now
+
+
+def pieces(start: datetime | None, end: datetime, minutes_since: datetime | None) -> list[Piece]:
+    """Cover a period with whole hours and, at its edges, minutes.
+
+    ``minutes_since`` is the start of the oldest rollup by minute, None where there is none.
+    """
+
+    def by_minute(moment: datetime) -> bool:
+        return minutes_since is not None and moment >= _floor(minutes_since, HOUR)
+
+    last = _ceil(end, MINUTE)
+    if not by_minute(_floor(last, HOUR)):
+        last = _ceil(last, HOUR)
+    last_hour = _floor(last, HOUR)
+    tail = Piece(MINUTE, last_hour, last)
+    if start is None:
+        return _not_empty(Piece(HOUR, None, last_hour), tail)
+    first = _floor(start, MINUTE)
+    if not by_minute(first):
+        first = _floor(first, HOUR)
+    first_hour = _ceil(first, HOUR)
+    if first_hour > last_hour:  # a part of one hour
+        return _not_empty(Piece(MINUTE, first, last))
+    head = Piece(MINUTE, first, first_hour)
+    return _not_empty(head, Piece(HOUR, first_hour, last_hour), tail)
+
+
+def summary(start: datetime | None, end: datetime) -> Totals:
+    """The totals of a period."""
+    sums = _rollups(start, end).aggregate(**{f"sum_{name}": Sum(name) for name in COUNTERS})
+    return _totals(sums)
+
+
+def by(dimension: Dimension, start: datetime | None, end: datetime) -> list[Group]:
+    """The totals of a period by model, app or tag, the most expensive first."""
+    rows = (
+        _rollups(start, end)
+        .order_by()
+        .values(dimension)
+        .annotate(**{f"sum_{name}": Sum(name) for name in COUNTERS})
+    )
+    groups = [Group(row[dimension] or "", _totals(row)) for row in rows]
+    return sorted(groups, key=lambda g: (-g.totals.cost, -g.totals.requests, g.name))
+
+
+def by_model(start: datetime | None, end: datetime) -> list[Group]:
+    return by("model", start, end)
+
+
+def by_app(start: datetime | None, end: datetime) -> list[Group]:
+    return by("source_app", start, end)
+
+
+def by_tag(start: datetime | None, end: datetime) -> list[Group]:
+    return by("feature_tag", start, end)
+
+
+def _rollups(start: datetime | None, end: datetime) -> QuerySet[UsageRollup]:
+    minutes = UsageRollup.objects.filter(bucket_seconds=MINUTE)
+    oldest = minutes.aggregate(oldest=Min("bucket_start"))["oldest"]
+    wanted = Q(pk__in=[])
+    for piece in pieces(start, end, oldest):
+        span = Q(bucket_seconds=piece.seconds, bucket_start__lt=piece.end)
+        if piece.start is not None:
+            span &= Q(bucket_start__gte=piece.start)
+        wanted |= span
+    return UsageRollup.objects.filter(wanted)
+
+
+def _totals(sums: dict[str, Any]) -> Totals:
+    """From ``sum_<counter>`` values, which are None where no rollup matched."""
+    values: dict[str, Any] = {name: sums[f"sum_{name}"] or 0 for name in COUNTERS}
+    for name in ("cost", "saved_cost"):
+        values[name] = Decimal(values[name]).quantize(MONEY_STEP)
+    return Totals(**values)
+
+
+def _not_empty(*spans: Piece) -> list[Piece]:
+    return [span for span in spans if span.start is None or span.start < span.end]
+
+
+def _floor(moment: datetime, seconds: int) -> datetime:
+    return datetime.fromtimestamp(int(moment.timestamp()) // seconds * seconds, UTC)
+
+
+def _ceil(moment: datetime, seconds: int) -> datetime:
+    floor = _floor(moment, seconds)
+    return floor if floor == moment else floor + timedelta(seconds=seconds)

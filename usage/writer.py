@@ -1,0 +1,195 @@
+"""Batches of rows into the database: one transaction for the rows and their rollups.
+
+Raw ``executemany`` through Django's cursor, because making model instances costs several
+times more; identifiers are quoted and values adapted by the connection, so the same code
+serves SQLite, PostgreSQL and Oracle. The number of statements does not grow with the batch.
+
+How it fails: nothing of a batch is stored unless all of it is. `RowsRefusedError` says that the
+database answered and will not have these rows; `DatabaseUnavailableError` that the outcome is
+unknown or the batch may do better later. After either, insert again with ``check=True``:
+rows that are stored already are left out then.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+from django.db import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    connection,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from usage.models import UsageRecord
+from usage.rollups import COUNTERS, Delta, deltas
+from usage.rows import UsageRow
+from usage.statements import Statements, placeholders
+
+BATCH = 500
+"""Rows a transaction. Oracle takes no more than 1,000 values in one IN list."""
+ROLLUP_ATTEMPTS = 5
+
+ROW_FIELDS = [f.name for f in UsageRecord._meta.concrete_fields if not f.primary_key]
+_CREATED_AT, _COST, _SAVED_COST = map(ROW_FIELDS.index, ("created_at", "cost", "saved_cost"))
+
+_values_of = attrgetter(*ROW_FIELDS)
+
+_REFUSED = (DataError, IntegrityError, ValueError, TypeError, OverflowError, ArithmeticError)
+_ORACLE_REFUSALS = ("ORA-12899", "ORA-01426", "ORA-01722", "ORA-01461", "ORA-01830")
+"""Content errors that Oracle's driver reports as plain `DatabaseError`."""
+
+
+class RowsRefusedError(Exception):
+    """The database answered, and one or more of the rows cannot be stored as they are."""
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot be reached, broke off, or cannot take any row at present."""
+
+
+def insert(rows: Sequence[UsageRow], *, check: bool) -> int:
+    """Store rows (at most `BATCH`, as `usage.lines.decode` returns them) and their rollups.
+
+    With ``check``, rows whose request id is stored already, or came before in ``rows``, are
+    left out. Returns how many were stored.
+
+    Raises:
+        RowsRefusedError: nothing was stored.
+        DatabaseUnavailableError: nothing was stored, or all.
+    """
+    try:
+        with transaction.atomic():
+            new = _unknown(rows) if check else rows
+            if new:
+                _insert_rows(new)
+                _add_rollups(deltas(new))
+            return len(new)
+    except _REFUSED as exc:
+        raise RowsRefusedError(str(exc)) from exc
+    except Error as exc:
+        if isinstance(exc, DatabaseError) and str(exc).startswith(_ORACLE_REFUSALS):
+            raise RowsRefusedError(str(exc)) from exc
+        connection.close()
+        raise DatabaseUnavailableError(_one_line(exc)) from exc
+
+
+def probe() -> None:
+    """Ask the database for a sign of life.
+
+    Raises:
+        DatabaseUnavailableError: there was none.
+    """
+    try:
+        connection.ensure_connection()
+        usable = connection.is_usable()
+    except Error as exc:
+        connection.close()
+        raise DatabaseUnavailableError(_one_line(exc)) from exc
+    if not usable:
+        connection.close()
+        raise DatabaseUnavailableError("the connection is dead")
+
+
+def _one_line(exc: Error) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())
+
+
+def _unknown(rows: Sequence[UsageRow]) -> list[UsageRow]:
+    """The rows whose request ids are not in the table, each once."""
+    by_id = {row.request_id: row for row in rows}
+    known = _existing(Statements.of(connection).select_rows, list(by_id))
+    return [row for request_id, row in by_id.items() if request_id not in known]
+
+
+def _existing(sql: str, keys: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    with connection.cursor() as cursor:
+        for start in range(0, len(keys), BATCH):
+            chunk = keys[start : start + BATCH]
+            cursor.execute(sql % placeholders(len(chunk)), chunk)
+            found.update(key for (key,) in cursor.fetchall())
+    return found
+
+
+def _insert_rows(rows: Iterable[UsageRow]) -> None:
+    adapt = _Adapter(connection)
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            Statements.of(connection).insert_row, [adapt.record(row) for row in rows]
+        )
+
+
+def _add_rollups(changes: Sequence[Delta]) -> None:
+    """Add to the rollups that exist and insert the others.
+
+    Another worker may insert the same rollup at the same time: then look again. Both loops
+    go through the keys in their order, so two workers cannot wait for each other.
+    """
+    sql = Statements.of(connection)
+    adapt = _Adapter(connection)
+    for _ in range(ROLLUP_ATTEMPTS):
+        known = _existing(sql.select_rollups, [delta.key for delta in changes])
+        missing = [adapt.rollup(delta) for delta in changes if delta.key not in known]
+        if not missing:
+            break
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.executemany(sql.insert_rollup, missing)
+        except IntegrityError:
+            continue
+        break
+    else:
+        raise DatabaseError("other writers keep inserting the same rollups")
+    present = [adapt.counters(delta) for delta in changes if delta.key in known]
+    if present:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql.update_rollup, present)
+            if cursor.rowcount != len(present):
+                raise DatabaseError("a rollup was removed while it was added to")
+
+
+class _Adapter:
+    """Rows and rollups as the parameters that this engine's driver wants."""
+
+    def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
+        self._ops = wrapper.ops
+
+    def record(self, row: UsageRow) -> list[Any]:
+        values = list(_values_of(row))
+        values[_CREATED_AT] = self.moment(row.created_at)
+        values[_COST] = self.money(row.cost)
+        values[_SAVED_COST] = self.money(row.saved_cost)
+        return values
+
+    def rollup(self, delta: Delta) -> list[Any]:
+        bucket = delta.bucket
+        identity = [
+            delta.key,
+            self.moment(bucket.start),
+            bucket.seconds,
+            bucket.model,
+            bucket.source_app,
+            bucket.feature_tag,
+        ]
+        return identity + self._sums(delta)
+
+    def counters(self, delta: Delta) -> list[Any]:
+        return [*self._sums(delta), delta.key]
+
+    def _sums(self, delta: Delta) -> list[Any]:
+        values = [getattr(delta.sums, name) for name in COUNTERS]
+        return [self.money(value) if isinstance(value, Decimal) else value for value in values]
+
+    def moment(self, seconds: float) -> Any:
+        return self._ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
+
+    def money(self, value: str | Decimal | None) -> Any:
+        if value is None:
+            return None
+        return self._ops.adapt_decimalfield_value(Decimal(value), 20, 10)
