@@ -110,7 +110,7 @@ async def raw_upstream(script: Script) -> AsyncIterator[RawUpstream]:
             writer.close()
 
     server = await asyncio.start_server(run, "127.0.0.1", 0)
-    upstream.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield upstream
     finally:

@@ -159,6 +159,7 @@ class _Adapter:
 
     def __init__(self, wrapper: BaseDatabaseWrapper) -> None:
         self._ops = wrapper.ops
+        self._sqlite = wrapper.vendor == "sqlite"
 
     def record(self, row: UsageRow) -> list[Any]:
         values = list(_values_of(row))
@@ -187,9 +188,12 @@ class _Adapter:
         return [self.money(value) if isinstance(value, Decimal) else value for value in values]
 
     def moment(self, seconds: float) -> Any:
-        return self._ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
+        moment = datetime.fromtimestamp(seconds, UTC)
+        if self._sqlite:  # what Django makes of it, in a quarter of the time
+            return str(moment.replace(tzinfo=None))
+        return self._ops.adapt_datetimefield_value(moment)
 
     def money(self, value: str | Decimal | None) -> Any:
-        if value is None:
-            return None
+        if value is None or (self._sqlite and isinstance(value, str)):
+            return value  # a row's text has its ten places already
         return self._ops.adapt_decimalfield_value(Decimal(value), 20, 10)

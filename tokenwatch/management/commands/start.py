@@ -1,6 +1,7 @@
 """`manage.py start`: the proxy and the dashboard, each on its port."""
 
 import os
+import signal
 from argparse import ArgumentParser
 from typing import Any
 
@@ -42,6 +43,9 @@ class Command(BaseCommand):
             "workers": options["workers"],
         }
         self._announce(host, ports)
+        # The server stops gracefully and then raises the signal again, for us to end by it.
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, _end)
         with server.RunFile(config.run_file, facts):
             server.serve(sockets, workers=options["workers"], log_level=options["log_level"])
 
@@ -65,3 +69,7 @@ class Command(BaseCommand):
             f"Dashboard           http://{shown}:{ports[1]}/"
         )
         self.stdout.flush()
+
+
+def _end(*_: Any) -> None:
+    raise SystemExit(0)
