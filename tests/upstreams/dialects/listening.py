@@ -29,8 +29,8 @@ def compact(obj: Any) -> str:
 
 
 def several_lines(obj: Any) -> str:
-    """An event whose JSON is broken over data lines, with CRLF."""
-    return json.dumps(obj, indent=1).replace("\n", "\r\ndata: ")
+    """An event whose JSON is broken over data lines wherever it can be, with CRLF."""
+    return json.dumps(obj, indent=1, separators=(",", ":\n")).replace("\n", "\r\ndata: ")
 
 
 WRITTEN = [compact, json.dumps, several_lines]

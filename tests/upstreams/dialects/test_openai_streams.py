@@ -216,6 +216,16 @@ def test_responses_are_billed_however_they_end(status, details, finish, write):
     assert answer.error_type == ("server_error" if status == "failed" else "")
 
 
+@every_spelling
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed"])
+def test_a_response_that_ends_without_usage_has_ended(status, write):
+    answer = listen(
+        OPENAI, *STREAM, event(f"response.{status}", response=response(status)), write=write
+    )
+    assert answer.complete
+    assert usage_of(OPENAI, "responses", answer) is None
+
+
 def test_searches_before_the_client_left_are_counted():
     answer = listen(OPENAI, *STREAM)
     assert (answer.web_searches, answer.complete, answer.finish_reason) == (1, False, "")

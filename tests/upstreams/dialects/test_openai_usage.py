@@ -406,6 +406,12 @@ def test_the_providers_own_count_of_billable_searches_goes_first():
     assert (usage.web_searches, usage.file_searches) == (1, 1)
 
 
+def test_a_count_of_searches_that_is_none_is_passed_over():
+    tool_usage = {"web_search": {"num_requests": True}}
+    usage = billed(OPENAI, "responses", RESPONSE | {"output": CALLS, "tool_usage": tool_usage})
+    assert usage.web_searches == 2
+
+
 def test_an_incomplete_response_is_billed_and_says_why_it_ended():
     answer = whole(
         OPENAI,
