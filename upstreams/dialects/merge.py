@@ -6,7 +6,7 @@ write, told once at the start, survives the flat count that is repeated at the e
 """
 
 from upstreams.dialects.base import JSON
-from upstreams.dialects.values import seconds
+from upstreams.dialects.values import LARGEST, seconds
 
 DEEPEST = 4
 """Levels of objects that are merged; providers use two. Deeper ones are replaced whole."""
@@ -19,6 +19,9 @@ def merge_usage(known: JSON, newer: JSON, depth: int = 1) -> None:
     else than a number where one is known.
     """
     for name, value in newer.items():
+        if type(value) is int and 0 <= value <= LARGEST:  # nearly all of them
+            known[name] = value
+            continue
         old = known.get(name)
         if value is None or (seconds(value) is None and _numeric(old, value)):
             continue

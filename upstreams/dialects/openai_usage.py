@@ -23,6 +23,9 @@ class Parts:
     reasoning: int = 0
 
 
+NO_PARTS = Parts()
+
+
 def read_usage(usage: JSON, kind: str, web_searches: int, file_searches: int) -> TokenUsage | None:
     """What a merged usage object bills; None where it counts nothing.
 
@@ -35,17 +38,19 @@ def read_usage(usage: JSON, kind: str, web_searches: int, file_searches: int) ->
         # The fields of the Messages API, from a host that puts them into this dialect: there
         # the input excludes the caches.
         return token_counts(usage, web_searches=searches, file_searches=file_searches)
-    prompt, output = _prompt(usage), _output(usage)
+    read_of, written_of = _input_details(usage), _output_details(usage)
+    prompt = _prompt(usage)
+    output = _output(usage, prompt, written_of)
     if prompt is None and output is None:
         duration = seconds(usage.get("seconds"))
         return None if duration is None else TokenUsage(audio_seconds=duration)
     prompt, output = prompt or 0, output or 0
-    cache_read = min(_cache_read(usage), prompt)
-    cache_write = min(_cache_write(usage), prompt - cache_read)
+    cache_read = min(_cache_read(usage, read_of), prompt)
+    cache_write = min(_cache_write(usage, read_of), prompt - cache_read)
     fresh = prompt - cache_read - cache_write
-    read_parts = _parts(_cached_details(usage), cache_read)
-    input_parts = _input_parts(usage, fresh, read_parts)
-    output_parts = _output_parts(usage, kind, output)
+    read_parts = _parts(mapping(read_of.get("cached_tokens_details")), cache_read)
+    input_parts = _input_parts(read_of, fresh, read_parts)
+    output_parts = _output_parts(usage, written_of, kind, output)
     return TokenUsage(
         input=fresh,
         cache_read=cache_read,
@@ -78,10 +83,6 @@ def _output_details(usage: JSON) -> JSON:
     return {}
 
 
-def _cached_details(usage: JSON) -> JSON:
-    return mapping(_input_details(usage).get("cached_tokens_details"))
-
-
 def _prompt(usage: JSON) -> int | None:
     for name in ("prompt_tokens", "input_tokens"):
         if (prompt := count(usage.get(name))) is not None:
@@ -95,7 +96,7 @@ def _prompt(usage: JSON) -> int | None:
     return None
 
 
-def _output(usage: JSON) -> int | None:
+def _output(usage: JSON, prompt: int | None, details: JSON) -> int | None:
     """Completion tokens, with the reasoning that a host counts beside them.
 
     xAI's ``completion_tokens`` leave reasoning out, which shows in the total: it is the sum of
@@ -104,17 +105,18 @@ def _output(usage: JSON) -> int | None:
     output = count(usage.get("completion_tokens"))
     if output is None:
         return count(usage.get("output_tokens"))
-    inside = largest(_output_details(usage).get("reasoning_tokens"))
+    inside = largest(details.get("reasoning_tokens"))
     beside = largest(usage.get("reasoning_tokens"))
     reasoning = inside or beside
+    if not reasoning:
+        return output
     total = count(usage.get("total_tokens"))
-    if total == (_prompt(usage) or 0) + output + reasoning or (not inside and beside > output):
+    if total == (prompt or 0) + output + reasoning or (not inside and beside > output):
         return output + reasoning
     return output
 
 
-def _cache_read(usage: JSON) -> int:
-    details = _input_details(usage)
+def _cache_read(usage: JSON, details: JSON) -> int:
     return largest(
         details.get("cached_tokens"),
         details.get("cache_read_input_tokens"),  # Perplexity
@@ -125,8 +127,7 @@ def _cache_read(usage: JSON) -> int:
     )
 
 
-def _cache_write(usage: JSON) -> int:
-    details = _input_details(usage)
+def _cache_write(usage: JSON, details: JSON) -> int:
     return largest(
         details.get("cache_write_tokens"),
         details.get("cache_creation_tokens"),
@@ -136,23 +137,25 @@ def _cache_write(usage: JSON) -> int:
 
 def _parts(details: JSON, whole: int, reasoning: int = 0) -> Parts:
     """Audio, image and reasoning tokens out of a whole, cut where they exceed it."""
+    if not whole or not (details or reasoning):
+        return NO_PARTS
     reasoning = min(reasoning, whole)
     audio = min(largest(details.get("audio_tokens")), whole - reasoning)
     image = largest(details.get("image_tokens"), details.get("cached_image_tokens"))
     return Parts(audio, min(image, whole - reasoning - audio), reasoning)
 
 
-def _input_parts(usage: JSON, fresh: int, read: Parts) -> Parts:
+def _input_parts(details: JSON, fresh: int, read: Parts) -> Parts:
     """The details count the whole prompt; what of it came from the cache is taken off."""
-    details = _input_details(usage)
     audio = largest(details.get("audio_tokens")) - read.audio
     image = largest(details.get("image_tokens")) - read.image
+    if audio <= 0 and image <= 0:
+        return NO_PARTS
     return _parts({"audio_tokens": max(audio, 0), "image_tokens": max(image, 0)}, fresh)
 
 
-def _output_parts(usage: JSON, kind: str, output: int) -> Parts:
+def _output_parts(usage: JSON, details: JSON, kind: str, output: int) -> Parts:
     """Without details, what the images and speech endpoints put out is image and audio."""
-    details = _output_details(usage)
     if not details:
         if kind == "images":
             return Parts(image=output)

@@ -16,9 +16,9 @@ LARGEST = 2**53
 
 def count(value: Any) -> int | None:
     """A number of tokens or calls: a whole number from 0 to `LARGEST` (7.0 is 7, true is not 1)."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
+    if type(value) is int and 0 <= value <= LARGEST:
         return value
     return None
 
@@ -50,7 +50,12 @@ def largest(*values: Any) -> int:
 
     Some hosts send a provider's own field beside OpenAI's and fill one of the two with zeros.
     """
-    return max((counted for value in values if (counted := count(value)) is not None), default=0)
+    most = 0
+    for value in values:
+        # most spellings are absent in any one answer
+        if value is not None and (counted := count(value)) is not None and counted > most:
+            most = counted
+    return most
 
 
 def as_json(value: Any) -> str:
