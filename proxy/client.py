@@ -1,18 +1,27 @@
 """The client's side of one request: its body, what it gets, and whether it is still there.
 
-A client that goes away must be noticed at once, so that the provider stops generating:
-while an answer is awaited or relayed, a small task waits for the disconnect and cancels
-the request's own task. Nothing else reads from ``receive`` at that time.
+A client that goes away must be noticed at once, so that the provider stops generating: its
+leaving cancels the request's own task. TokenWatch's server says so by a call-back; under
+other servers a small task waits for ASGI's disconnect message, and nothing else reads from
+``receive`` at that time.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Pairs = Iterable[tuple[bytes, bytes]]
+
+
+class Connection(Protocol):
+    """A server's connection that tells when it is lost (`tokenwatch.server.HttpProtocol`)."""
+
+    on_lost: Callable[[], None] | None
+
+    def watch(self, on_lost: Callable[[], None]) -> None: ...
 
 
 class ClientGone(Exception):
@@ -30,11 +39,21 @@ class TooSlow(Exception):
 class Client:
     """One request's connection to the client, over the ASGI callables."""
 
-    __slots__ = ("_receive", "_send", "_task", "_watcher", "answered", "gone", "started")
+    __slots__ = (
+        "_connection",
+        "_receive",
+        "_send",
+        "_task",
+        "_watcher",
+        "answered",
+        "gone",
+        "started",
+    )
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, connection: Connection | None = None) -> None:
         self._receive = receive
         self._send = send
+        self._connection = connection
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.gone = False
@@ -107,7 +126,11 @@ class Client:
             self._start_watching()
 
     def _start_watching(self) -> None:
-        if not self.answered:
+        if self.answered:
+            return
+        if self._connection is not None:
+            self._connection.watch(self._left)
+        else:
             self._watcher = asyncio.get_running_loop().create_task(self._wait_for_disconnect())
 
     async def _wait_for_disconnect(self) -> None:
@@ -139,5 +162,7 @@ class Client:
     def release(self) -> None:
         """Stop watching."""
         self.answered = True
+        if self._connection is not None:
+            self._connection.on_lost = None
         if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()

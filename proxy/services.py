@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import gc
 
 from proxy.snapshot import Policies
 from tokenwatch.conf import Config
@@ -29,6 +30,10 @@ class Services:
             connect_timeout=self.config.connect_timeout,
             overall_timeout=self.config.overall_timeout,
         )
+        # Django, the models and the price catalogue live as long as the process: the garbage
+        # collector need not walk through their few hundred thousand objects again and again.
+        gc.collect()
+        gc.freeze()
 
     async def stop(self) -> None:
         """Close the pool and write every row that was recorded."""

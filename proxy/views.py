@@ -12,6 +12,7 @@ from proxy.call import identify
 from proxy.client import Client, Receive, Send
 from proxy.pipeline import handle
 from proxy.services import Services, ServicesHolder
+from tokenwatch.server import CONNECTION
 
 Scope = dict[str, Any]
 
@@ -50,7 +51,7 @@ class ProxyApp:
         if scope["path"] == "/health":
             await _reply(send, *_health(services))
         elif (call := identify(scope)) is not None:
-            await handle(call, Client(receive, send), services)
+            await handle(call, Client(receive, send, scope.get(CONNECTION)), services)
         else:
             await _reply(send, 404, _NOT_FOUND)
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
+CONNECTION = "tokenwatch.connection"
 MAX_HEAD_BYTES = 256 * 1024
 """Request line and headers that arrive without their end; providers refuse far shorter ones."""
 DRAIN_SECONDS = 30
@@ -33,7 +35,15 @@ _HEAD_TOO_LARGE_BODY = json.dumps(
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a bound on the request's head, which it does not have."""
+    """uvicorn's protocol with two things that it does not have.
+
+    A bound on the request's head; and a call-back for the client's leaving. By ASGI alone an
+    application learns of that only from a task that waits for it, which costs more than a
+    third of a proxied request. Applications find the protocol in the scope (`CONNECTION`).
+    """
+
+    on_lost: Callable[[], None] | None = None
+    """Called once when the connection is lost; belongs to the request being served."""
 
     _head_open = False
     _head_bytes = 0
@@ -52,6 +62,22 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_open = True
         self._head_bytes = 0
         super().on_message_begin()
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
+
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Call ``on_lost`` when the client leaves; at once if it has left."""
+        if self.cycle.disconnected:
+            on_lost()
+            return
+        self.on_lost = on_lost
+        # A long body may have paused the reading, and only a reader notices an end.
+        self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:
         self._head_open = False

@@ -5,6 +5,7 @@ Only what SQLite, PostgreSQL and Oracle have in common: no ON CONFLICT, no RETUR
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -54,6 +55,13 @@ def build(quote: Callable[[str], str]) -> Statements:
         insert_rollup=_insert(UsageRollup, [*BUCKET_COLUMNS, *COUNTERS], quote),
         update_rollup=f"UPDATE {rollups} SET {_increments(quote)} WHERE {key} = %s",  # noqa: S608
     )
+
+
+@cache
+def several_rows(insert_row: str, count: int) -> str:
+    """An INSERT of several rows at once in SQLite's ``?`` style, from that of one."""
+    head, values, row = insert_row.partition(" VALUES ")
+    return head + values + ", ".join([row.replace("%s", "?")] * count)
 
 
 def placeholders(count: int) -> str:

@@ -1,0 +1,77 @@
+# TokenWatch's commands; `make` alone lists them.
+# Options go through ARGS:  make run ARGS="--workers 2"    make test ARGS="-k prices"
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+ARGS ?=
+
+# A Python that was named is the one to use; unnamed, any that is new enough will do.
+CANDIDATES := $(if $(filter file,$(origin PYTHON)),python3 python3.14 python3.13 python3.12 python3.11,$(PYTHON))
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input
+TOKENWATCH := $(BIN)/python -m tokenwatch.cli
+
+# What a second call has nothing to do for: a stamp is newer than the list that it stands for.
+RUNTIME := $(VENV)/.installed-runtime
+DEVELOPMENT := $(VENV)/.installed-development
+
+.PHONY: help setup setup-dev run test check demo bench
+
+help: ## List these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(RUNTIME) ## Install what TokenWatch needs into .venv
+	@:
+
+setup-dev: $(DEVELOPMENT) ## Install what the tests and checks need, too
+	@:
+
+run: setup ## Start the proxy and the dashboard (all options: ARGS="--help")
+	@$(TOKENWATCH) migrate --no-input --verbosity 0
+	@$(TOKENWATCH) setup-admin
+	@exec $(TOKENWATCH) start $(ARGS)
+
+test: setup-dev ## Run the tests
+	@$(BIN)/python -m pytest -m "not slow and not postgres" $(ARGS)
+
+check: setup-dev ## Check style, format and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary .
+
+demo: setup ## Start with a fake provider and traffic: no key needed
+	@exec $(BIN)/python -m demo $(ARGS)
+
+bench: setup ## Measure against a bare pass-through
+	@exec $(BIN)/python -m bench $(ARGS)
+
+$(RUNTIME): requirements.txt | $(BIN)/python
+	@echo "Installing TokenWatch's packages into $(VENV) …"
+	@$(PIP) --requirement requirements.txt
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/$(BIN)/python" -m tokenwatch.cli "$$@"\n' \
+		"$(CURDIR)" "$(CURDIR)" > $(BIN)/tokenwatch
+	@chmod +x $(BIN)/tokenwatch
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
+	@echo "Installing the tests' packages into $(VENV) …"
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+$(BIN)/python:
+	@for candidate in $(CANDIDATES); do \
+		if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			"$$candidate" -m venv $(VENV) && exit 0; \
+			rm -rf $(VENV); \
+			echo "Error: $$candidate cannot make a virtual environment (Debian, Ubuntu: apt install python3-venv)" >&2; \
+			exit 1; \
+		fi; \
+	done; \
+	echo "Error: TokenWatch needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 | tail -n 1). Name another: make PYTHON=python3.12" >&2; \
+	exit 1

@@ -1,0 +1,171 @@
+"""Everything that runs SQL on the hot path, in the statistics, the commands and the admin.
+
+A step is run for real against the recorder: it calls the product's own function, so what is
+checked is what is executed and bound. A new query is added as one line of `STEPS`; a step
+that needs rows to go on sets ``recorder.answer`` first.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db.models import Model
+from django.test import RequestFactory
+
+from proxy.snapshot import Policies
+from tests.oracle.recorder import Executed, Recorder
+from tests.usage.samples import NOON, usage_row
+from tokenwatch import policy
+from tokenwatch.conf import config
+from upstreams.candidates import load_upstreams
+from upstreams.models import Upstream
+from usage import ledger, price_review, stats, tailing, writer
+from usage.models import ModelPrice, UsageRecord
+from usage.pricebook import load_price_book
+
+NOW = datetime.fromtimestamp(NOON + 1234, UTC)  # ragged: hours and minutes are both asked for
+ROWS = [
+    usage_row(cost=None, ttft_ms=12, stream=True, source_app="", feature_tag="search"),
+    usage_row(saved_cost="0.0000010000", cache_tier="exact", cache_similarity=0.01),
+    usage_row(created_at=NOON + 7200, status_code=429, error_type="rate_limit_error"),
+]
+
+
+def insert(check: bool) -> Callable[[Recorder], None]:
+    return lambda _: _stored(writer.insert(ROWS, check=check))
+
+
+def insert_into_known_rollups(recorder: Recorder) -> None:
+    recorder.answer = _all_known
+    _stored(writer.insert(ROWS, check=False))
+
+
+def insert_a_full_batch(_: Recorder) -> None:
+    rows = [usage_row() for _ in range(writer.BATCH)]
+    assert writer.insert(rows, check=True) == len(rows)
+
+
+def _stored(count: int) -> None:
+    assert count == len(ROWS)
+
+
+def _all_known(call: Executed) -> Sequence[tuple[Any, ...]]:
+    """Every key that is asked for exists."""
+    if not call.sql.startswith("SELECT"):
+        return ()
+    return [(value,) for row in call.rows for value in row.values()]
+
+
+def statistics(timeframe: str) -> Callable[[Recorder], None]:
+    """The sums of a period, in all and by each dimension, with rollups by minute at hand."""
+
+    def step(recorder: Recorder) -> None:
+        recorder.answer = _old_minutes
+        start, end = stats.window(timeframe, NOW)
+        stats.summary(start, end)
+        for by in (stats.by_model, stats.by_app, stats.by_tag):
+            by(start, end)
+
+    return step
+
+
+def _old_minutes(call: Executed) -> Sequence[tuple[Any, ...]]:
+    return [(NOW.replace(tzinfo=None) - timedelta(days=60),)] if "MIN(" in call.sql else ()
+
+
+def follow(recorder: Recorder) -> None:
+    follower = tailing.Follower()
+    recorder.answer = lambda call: [(7,)] if call.sql.count(",") == 0 else ()
+    follower.look()
+
+
+def first_policy(recorder: Recorder) -> None:
+    recorder.meets_rows = False
+    policy.bump()
+
+
+def save(made: Model) -> Callable[[Recorder], None]:
+    """Insert, update and delete a policy, with the change of the policy version."""
+
+    def step(_: Recorder) -> None:
+        made.pk = None
+        made._state.adding = True
+        made.save()
+        made.save()
+        made.delete()
+
+    return step
+
+
+def command(*args: str) -> Callable[[Recorder], str]:
+    return lambda _: call_command(*args, stdout=StringIO())
+
+
+def admin_list(model: type[Model], /, **query: str) -> Callable[[Recorder], None]:
+    """A page of an admin list with its filters, search and counts."""
+
+    def step(_: Recorder) -> None:
+        request = RequestFactory().get("/", query)
+        request.user = User(username="admin", is_superuser=True, is_staff=True)
+        page = admin.site.get_model_admin(model).get_changelist_instance(request)
+        list(page.result_list)
+
+    return step
+
+
+STEPS: dict[str, Callable[[Recorder], Any]] = {
+    # the writer
+    "insert rows": insert(check=False),
+    "insert rows that may be stored": insert(check=True),
+    "insert rows into known rollups": insert_into_known_rollups,
+    "insert a full batch": insert_a_full_batch,
+    "probe the database": lambda _: writer.probe(),
+    "reset": lambda _: ledger.reset(),
+    # policies
+    "policy version": lambda _: policy.current(),
+    "bump the policy version": lambda _: policy.bump(),
+    "first policy": first_policy,
+    "load a snapshot": lambda _: Policies(config).refresh(),
+    "load upstreams": lambda _: load_upstreams(),
+    "load prices": lambda _: load_price_book(),
+    "save an upstream": save(
+        Upstream(name="z", api_type="openai", base_url="https://api.example", created_at=NOW)
+    ),
+    "save a price": save(
+        ModelPrice(pattern="m", input_per_mtok="1", output_per_mtok="2.5", valid_from=NOW)
+    ),
+    # statistics
+    **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
+    "newest requests": lambda _: tailing.newest(20),
+    "follow requests": follow,
+    "prices reviewed": lambda _: list(price_review.reviewed(NOW)),
+    "unpriced models": lambda _: price_review.unpriced_models(NOW),
+    # commands
+    "setup_admin": command("setup_admin"),
+    "stats": command("stats"),
+    "prices list": command("prices"),
+    "tail": command("tail", "--once"),
+    "upstream add": command(
+        "upstream", "add", "x", "--api-type", "openai", "--base-url", "https://api.example"
+    ),
+    "upstream list": command("upstream", "list"),
+    # admin
+    "requests page": admin_list(UsageRecord),
+    "requests searched": admin_list(UsageRecord, q="gpt-4o 50%_\\"),
+    "requests filtered": admin_list(
+        UsageRecord,
+        period="24h",
+        model="gpt-4o",
+        app="(none)",
+        tag="search",
+        status="error",
+        cost="unknown",
+    ),
+    "prices page": admin_list(ModelPrice, q="claude"),
+    "upstreams page": admin_list(Upstream, q="api", enabled__exact="1"),
+    "users page": admin_list(User, q="admin"),
+}
