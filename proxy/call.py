@@ -69,7 +69,7 @@ def identify(scope: dict[str, Any]) -> Call | None:
         return None
     path = path_bytes.decode("latin-1")
     method: str = scope["method"]
-    header_list = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+    header_list = list(scope["headers"])
     by_name = dict(header_list)
     return Call(
         request_id=os.urandom(16).hex(),

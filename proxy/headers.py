@@ -53,30 +53,27 @@ def replace(headers: Pairs, name: bytes, value: bytes) -> Pairs:
     return [*(pair for pair in headers if pair[0] != name), (name, value)]
 
 
-def for_client(
-    headers: Iterable[tuple[bytes, bytes]], ours: Iterable[tuple[bytes, bytes]], *, rewritten: bool
-) -> Pairs:
-    """The upstream's headers as the client gets them, in lower case, and then our own.
+def for_client(headers: Pairs, ours: Pairs, *, rewritten: bool) -> Pairs:
+    """The upstream's headers (in lower case) as the client gets them, and then our own.
 
     ``rewritten`` bodies (an event taken out) lose their length and their content encoding:
     they are sent as plain chunks.
     """
-    lowered = [(name.lower(), value) for name, value in headers]
     drop: frozenset[bytes] = _HOP_BY_HOP
-    for name, value in lowered:
+    for name, value in headers:
         if name == b"connection" and value.lower() not in _ORDINARY_CONNECTION:
             drop = drop | _listed(value)
     if rewritten:
         drop = drop | {b"content-length", b"content-encoding"}
-    passed = [pair for pair in lowered if pair[0] not in drop and not pair[0].startswith(OURS)]
+    passed = [pair for pair in headers if pair[0] not in drop and not pair[0].startswith(OURS)]
     passed.extend(ours)
     return passed
 
 
 def first(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
-    """The first value of a header whatever the case of its name; empty where there is none."""
+    """The first value of a header, names being in lower case; empty where there is none."""
     for key, value in headers:
-        if key == name or key.lower() == name:
+        if key == name:
             return value
     return b""
 

@@ -69,6 +69,9 @@ class _WatchedHandler(ResponseHandler):
 class _Request(ClientRequest):
     """A request that adds nothing to the client's headers."""
 
+    def update_headers(self, headers: Any) -> None:
+        self.headers = headers  # made for this request, and the Host is among them
+
     def update_auto_headers(self, skip_auto_headers: Any) -> None:
         self._skip_auto_headers = _NOT_OURS_TO_ADD
 
@@ -134,7 +137,8 @@ class Exchange:
         self._response = response
         self._deadline = deadline
         self.status = response.status
-        self.headers: RawHeaders = response.raw_headers
+        self.headers = [(name.lower(), value) for name, value in response.raw_headers]
+        """In lower case, in their order, duplicates included."""
 
     async def chunk(self) -> bytes:
         """The next bytes of the body as they arrived; empty at its end.
@@ -153,7 +157,8 @@ class Exchange:
     def close(self) -> None:
         """Free the connection: back to the pool after the whole answer, else closed at once."""
         self._deadline.done()
-        self._response.close()
+        if not self._response.closed:  # it is at the end of its body, by itself
+            self._response.close()
 
 
 class _Deadline(TimerContext):
@@ -214,12 +219,13 @@ class Transport:
             UpstreamError: by the phase that failed; see `upstreams.errors`.
         """
         target = URL(url, encoded=True)
-        fields = _text_headers(headers)
-        deadline = _Deadline(
-            self._loop, self._deadlines, self._loop.time() + self._overall_timeout
-        )
+        host = target.host_port_subcomponent
+        if not host:
+            raise ConnectFailed(f"no host in {url!r}")
+        deadline = _Deadline(self._loop, self._deadlines, self._loop.time() + self._overall_timeout)
         try:
             try:
+                fields = _text_headers(host, headers)
                 return await self._exchange(method, target, fields, body, deadline)
             except _StaleConnection as stale:
                 if _is_stream(body):
@@ -227,6 +233,7 @@ class Transport:
             # Every other idle connection to this host may be as dead: they are of the same age.
             self._drop_idle(target)
             try:
+                fields = _text_headers(host, headers)
                 return await self._exchange(method, target, fields, body, deadline)
             except _StaleConnection as stale:
                 raise Dropped(_reason(stale.reason)) from stale.reason
@@ -341,15 +348,20 @@ def _is_stream(body: Body) -> bool:
     return body is not None and not isinstance(body, bytes)
 
 
-def _text_headers(headers: RawHeaders) -> CIMultiDict[str]:
+def _text_headers(host: str, headers: RawHeaders) -> CIMultiDict[str]:
     """Names and values for aiohttp, which writes UTF-8; other bytes are read as Latin-1."""
-    fields: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers:
-        try:
-            fields.add(name.decode("ascii"), value.decode())
-        except UnicodeDecodeError:
-            fields.add(name.decode("latin-1"), value.decode("latin-1"))
-    return fields
+    try:
+        fields = [(name.decode(), value.decode()) for name, value in headers]
+    except UnicodeDecodeError:
+        fields = [(_decoded(name), _decoded(value)) for name, value in headers]
+    return CIMultiDict([("Host", host), *fields])
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _reason(exc: BaseException) -> str:

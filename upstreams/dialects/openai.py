@@ -185,8 +185,10 @@ def _absorb_choices(answer: Answer, obj: JSON) -> None:
     """Finish reasons, and usage in the places that hosts have of their own for it."""
     for choice in objects(obj.get("choices")):
         answer.finish_reason = string(choice.get("finish_reason")) or answer.finish_reason
-        merge_usage(answer.usage, mapping(choice.get("usage")))  # Moonshot
-    merge_usage(answer.usage, mapping(mapping(obj.get("x_groq")).get("usage")))
+        if "usage" in choice:  # Moonshot
+            merge_usage(answer.usage, mapping(choice["usage"]))
+    if "x_groq" in obj:
+        merge_usage(answer.usage, mapping(mapping(obj["x_groq"]).get("usage")))
 
 
 def _absorb_object(answer: Answer, obj: JSON) -> None:
