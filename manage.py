@@ -1,16 +1,9 @@
 #!/usr/bin/env python
 """Django's command line for TokenWatch."""
 
-import os
 import sys
 
-
-def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenwatch.settings")
-    from django.core.management import execute_from_command_line
-
-    execute_from_command_line(sys.argv)
-
+from tokenwatch import cli
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli.run(sys.argv[1:], prog="manage.py"))

@@ -77,7 +77,11 @@ class Instance:
             "ANTHROPIC_URL": upstream,
             **(settings or {}),
         }
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TOKENWATCH_")}
+        inherited = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith("TOKENWATCH_") and k != "DJANGO_SETTINGS_MODULE"
+        }
         self.environment = inherited | {f"TOKENWATCH_{k}": v for k, v in own.items()}
 
     def manage(self, *arguments: str) -> None:

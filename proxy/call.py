@@ -77,7 +77,7 @@ def identify(scope: dict[str, Any]) -> Call | None:
         started=time.monotonic(),
         api_type=dialect.api_type,
         dialect=dialect,
-        endpoint=_endpoint(dialect, method, path),
+        endpoint=_endpoint(dialect.api_type, method, path),
         method=method,
         path=path,
         query=scope.get("query_string", b"").decode("latin-1"),
@@ -107,8 +107,8 @@ def read_body(call: Call, body: bytes) -> None:
 
 
 @lru_cache(maxsize=2048)
-def _endpoint(dialect: Dialect, method: str, path: str) -> Endpoint:
-    return dialect.endpoint(method, path)
+def _endpoint(api_type: str, method: str, path: str) -> Endpoint:
+    return DIALECTS[api_type].endpoint(method, path)
 
 
 @lru_cache(maxsize=2048)

@@ -63,12 +63,12 @@ class Client:
         self.answered = False
         """The whole answer has been sent."""
 
-    async def body(self, limit: int, timeout: float) -> bytes:
+    async def body(self, limit: int, seconds: float) -> bytes:
         """The whole request body.
 
         Raises:
             TooLarge: it is longer than ``limit`` bytes.
-            TooSlow: it takes longer than ``timeout`` seconds.
+            TooSlow: it takes longer than ``seconds``.
             ClientGone: the client left in the middle.
         """
         message = await self._receive()
@@ -80,7 +80,7 @@ class Client:
                 raise TooLarge
             return body
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 return await self._rest_of_body(body, limit)
         except TimeoutError:
             raise TooSlow from None

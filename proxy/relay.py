@@ -85,7 +85,7 @@ class _Relay:
 
     async def held(self, chunk: bytes) -> None:
         """Hold a JSON answer until it is whole, then send head and body at once."""
-        chunks = []
+        chunks: list[bytes] = []
         size = 0
         assert self.ending.first_byte is not None
         deadline = self.ending.first_byte + HELD_SECONDS

@@ -49,6 +49,7 @@ class Connection:
         elif request.values(b"transfer-encoding") == [b"chunked"]:
             request.body = await self._chunked()
         self.upstream.requests.append(request)
+        await self.upstream.notify()
         return request
 
     async def _chunked(self) -> bytes:
@@ -86,12 +87,22 @@ class RawUpstream:
     url: str = ""
     connections: int = 0
     requests: list[Request] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a script's `until_gone` saw the proxy close the connection."""
 
+    async def notify(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for a connection or a request that makes this true."""
+        async with asyncio.timeout(5), self.changed:
+            await self.changed.wait_for(reached)
+
 
 @asynccontextmanager
-async def raw_upstream(script: Script) -> AsyncIterator[RawUpstream]:
+async def raw_upstream(script: Script | None) -> AsyncIterator[RawUpstream]:
     upstream = RawUpstream()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -100,8 +111,10 @@ async def raw_upstream(script: Script) -> AsyncIterator[RawUpstream]:
         assert task is not None
         tasks.add(task)
         upstream.connections += 1
+        await upstream.notify()
         connection = Connection(reader, writer, upstream.connections, upstream)
         try:
+            assert script is not None
             await script(connection)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass

@@ -213,7 +213,8 @@ def load(environ_: Mapping[str, str]) -> Config:
         try:
             values[spec.name] = spec.metadata["parser"](text)
         except ValueError as exc:
-            shown = "" if spec.metadata["hide"] else f", got {text!r}"
+            # Anything with an @ may be an address with a password in it.
+            shown = "" if spec.metadata["hide"] or "@" in text else f", got {text!r}"
             raise ImproperlyConfigured(f"{name}: {exc}{shown}") from None
     config = Config(**values)
     if config.oracle_user and not config.oracle_password:

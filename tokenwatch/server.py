@@ -62,7 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_open = True
         self._head_bytes = 0
         super().on_message_begin()
-        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
+        self.scope[CONNECTION] = self  # type: ignore[literal-required]
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

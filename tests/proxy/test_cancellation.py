@@ -37,7 +37,9 @@ class CancelledAt:
             count += 1
             if count == self.number:
                 self.reached = True
-                asyncio.current_task().cancel()  # delivered at this very await
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()  # delivered at this very await
             step, argument = inner.send, None
             try:
                 yield awaited
@@ -119,6 +121,7 @@ async def test_wherever_it_is_cancelled_there_is_exactly_one_row(
             ledger.rows.clear()
             wire = Wire(content_type, parts)
             call = identify(wire.scope(path))
+            assert call is not None
             cancelled = CancelledAt(handle(call, Client(wire.receive, wire.send), services), number)
             with suppress(asyncio.CancelledError):
                 await asyncio.create_task(_awaiting(cancelled))

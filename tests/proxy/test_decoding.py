@@ -8,9 +8,15 @@ import pytest
 import zstandard
 
 from proxy import decoding
-from proxy.decoding import Undecodable, decoder_for
+from proxy.decoding import Decoder, Undecodable, decoder_for
 
 TEXT = b'{"usage": {"prompt_tokens": 1}}' * 500
+
+
+def decoder(encoding: bytes) -> Decoder:
+    made = decoder_for(encoding)
+    assert made is not None
+    return made
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -29,14 +35,14 @@ ENCODED = {
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 @pytest.mark.parametrize("encoding", ENCODED)
 def test_every_common_encoding_is_read_in_any_chunks(encoding, size):
-    decoder = decoder_for(encoding)
+    reading = decoder(encoding)
     data = ENCODED[encoding]
-    parts = [decoder.feed(data[i : i + size]) for i in range(0, len(data), size)]
+    parts = [reading.feed(data[i : i + size]) for i in range(0, len(data), size)]
     assert b"".join(parts) == TEXT
 
 
 def test_deflate_without_the_zlib_wrapper_is_read_too():
-    assert decoder_for(b"deflate").feed(raw_deflate(TEXT)) == TEXT
+    assert decoder(b"deflate").feed(raw_deflate(TEXT)) == TEXT
 
 
 def test_plain_needs_no_decoder():
@@ -54,7 +60,7 @@ def test_unknown_and_stacked_encodings_are_refused():
 @pytest.mark.parametrize("encoding", ENCODED)
 def test_garbage_is_refused(encoding):
     with pytest.raises(Undecodable):
-        decoder_for(encoding).feed(b"\x07this is not compressed at all" * 10)
+        decoder(encoding).feed(b"\x07this is not compressed at all" * 10)
 
 
 @pytest.mark.parametrize(
@@ -70,4 +76,4 @@ def test_an_answer_that_inflates_without_end_is_given_up(encoding, compress, mon
     monkeypatch.setattr(decoding, "MAX_OUTPUT", 1024 * 1024)
     bomb = compress(bytes(20 * 1024 * 1024))
     with pytest.raises(Undecodable):
-        decoder_for(encoding).feed(bomb)
+        decoder(encoding).feed(bomb)

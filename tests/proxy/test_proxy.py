@@ -300,8 +300,7 @@ async def test_wherever_the_client_leaves_the_provider_is_told_and_there_is_one_
                 if number:
                     await reader.readuntil(b"\r\n\r\n")
                 else:
-                    while len(upstream.requests) == number:
-                        await asyncio.sleep(0)
+                    await upstream.until(lambda seen=number: len(upstream.requests) > seen)
                 writer.close()
                 row = await proxy.ledger.one(number + 1)
                 await asyncio.wait_for(upstream.left.wait(), 5)
@@ -379,8 +378,7 @@ async def test_a_client_that_leaves_in_the_middle_of_an_upload(tmp_path):
                 b"POST /openai/v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n"
                 b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\nabc"
             )
-            while not upstream.connections:
-                await asyncio.sleep(0)
+            await upstream.until(lambda: upstream.connections > 0)
             writer.close()
             row = await proxy.ledger.one()
             await asyncio.wait_for(upstream.left.wait(), 5)

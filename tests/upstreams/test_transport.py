@@ -399,8 +399,7 @@ async def test_cancelling_while_waiting_for_the_head_tells_the_upstream_at_once(
 
     async with raw_upstream(script) as upstream, transport() as made:
         task = asyncio.create_task(made.send("POST", upstream.url, [], b"x"))
-        while not upstream.requests:
-            await asyncio.sleep(0)
+        await upstream.until(lambda: bool(upstream.requests))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
