@@ -146,18 +146,20 @@ class StreamTap:
     def feed(self, chunk: bytes) -> bytes:
         plain = self._decoder.read(chunk)
         self._keep(plain)
-        if self.rewrites:
-            if self._decoder.lost:
-                raise Undecodable("a compressed stream cannot be read")
-            return b"".join(self._without_usage(event) for event in self._events(plain))
+        if self.rewrites and self._decoder.lost:
+            raise Undecodable("a compressed stream cannot be read")
         splitter = self._splitter
         if (
             self._seen_data
             and splitter.empty
             and plain.endswith(b"\n\n")
             and not self._dialect.telling.search(plain)
-        ):
-            return chunk  # whole events, and nothing in them to read
+        ):  # whole events, and nothing in them to read: nearly every chunk
+            if not self.rewrites:
+                return chunk
+            return _NULL_USAGE.sub(b"", plain) if b'"usage"' in plain else plain
+        if self.rewrites:
+            return b"".join(self._without_usage(event) for event in self._events(plain))
         for event in splitter.feed(plain):
             self._read(event)
         if splitter.too_long:

@@ -7,7 +7,10 @@ leaves its spool to the others, or to the next start. Only what neither disk nor
 take is lost, and that is counted and logged.
 """
 
+import contextlib
 import logging
+import os
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ CHORES_EVERY = 5.0
 """Seconds between adoptions of dead workers' rows, rotations when idle, and probes."""
 DROPS_EVERY = 60.0
 RESET_BATCH = 5_000
+WRITER_NICE = 10
 
 logger = logging.getLogger("tokenwatch.ledger")
 
@@ -97,6 +101,7 @@ class Ledger:
     # The thread
 
     def _run(self) -> None:
+        _give_way()
         try:
             while not self._stopping.is_set():
                 if self._step():
@@ -220,3 +225,11 @@ def reset() -> ResetCounts:
         requests += UsageRecord.objects.all().delete()[0]
         rollups = UsageRollup.objects.all().delete()[0]
     return ResetCounts(requests, rollups)
+
+
+def _give_way() -> None:
+    """Let the event loop's thread go first wherever both could run (Linux knows threads' nice)."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICE)
