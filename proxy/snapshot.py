@@ -10,7 +10,7 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, connection
 
 from tokenwatch import policy
 from tokenwatch.conf import Config
@@ -44,6 +44,7 @@ class Policies:
     def start(self) -> None:
         """Load once, then keep watching in a thread."""
         self.refresh()
+        connection.close()  # the calling thread's own
         self._thread = threading.Thread(target=self._watch, name="policies", daemon=True)
         self._thread.start()
 
@@ -61,8 +62,10 @@ class Policies:
                 upstreams = compose(self._config, load_upstreams())
                 self.snapshot = Snapshot(version, upstreams, load_price_book())
         except DatabaseError as exc:
+            connection.close()
             if not self._failing:
-                logger.error("policies cannot be read, the last ones stay in force: %s", exc)
+                reason = " ".join(str(exc).split())
+                logger.error("policies cannot be read, the last ones stay in force: %s", reason)
             self._failing = True
         else:
             if self._failing:
@@ -71,6 +74,5 @@ class Policies:
 
     def _watch(self) -> None:
         while not self._stop.wait(CHECK_SECONDS):
-            close_old_connections()
             self.refresh()
-        close_old_connections()
+        connection.close()

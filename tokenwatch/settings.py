@@ -69,7 +69,8 @@ def database(conf: Config) -> dict[str, Any]:
         if parsed["ENGINE"].endswith("sqlite3"):
             return embedded_sqlite(parsed["NAME"])
         options = {"connect_timeout": 5, **parsed.get("OPTIONS", {})}
-        return {**parsed, "CONN_HEALTH_CHECKS": True, "CONN_MAX_AGE": 60, "OPTIONS": options}
+        # Under ASGI each request has a thread of its own: connections kept open would pile up.
+        return {**parsed, "CONN_MAX_AGE": 0, "OPTIONS": options}
     return embedded_sqlite(conf.data_dir / "tokenwatch.sqlite3")
 
 

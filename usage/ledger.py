@@ -155,6 +155,8 @@ class Ledger:
     def _chores(self) -> None:
         """What is due now and then; rotation of a full segment each time."""
         self._spool.rotate()
+        if not self.database_ok and self._spool.depth == 0:
+            writer.probe()  # a round with nothing to store would prove nothing
         now = time.monotonic()
         if now < self._next_chores:
             return

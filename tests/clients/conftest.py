@@ -36,8 +36,6 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
     provider = FakeProvider(remember=10)
     with serve(provider.app) as upstream:
         instance = Instance(directory, upstream, stdout=subprocess.DEVNULL)
-        # The test run's own settings are for its own process.
-        instance.environment["DJANGO_SETTINGS_MODULE"] = "tokenwatch.settings"
         instance.manage("migrate", "--no-input", "--verbosity", "0")
         with instance:
             rows = StoredRows(directory / "tokenwatch.sqlite3")

@@ -23,6 +23,9 @@ IDS = [f"{call.sdk}-{call.name}".replace(" ", "_") for call in CALLS]
 
 _session = itertools.count(1)
 
+LONGEST_TRAILER = 16
+"""Bytes: an empty last block, and gzip's checksum and length."""
+
 _COMPRESSION = frozenset({"content-encoding", "vary"})
 # These belong to one connection, or to one way.
 _NOT_COMPARED = frozenset({"host", "connection", "content-length", "accept-encoding"})
@@ -68,7 +71,18 @@ def assert_same_answers(call: Call, direct: Made, proxied: Made) -> None:
         assert other.provider_headers() == without(one.provider_headers(), _COMPRESSION)
         return
     assert other.provider_headers() == one.provider_headers()
-    assert other.body == one.body
+    if call.stream and "content-encoding" in dict(one.headers):
+        assert_same_but_for_the_end(one.body, other.body)
+    else:
+        assert other.body == one.body
+
+
+def assert_same_but_for_the_end(one: bytes, other: bytes) -> None:
+    """The SDKs leave at a stream's last event, and the few bytes by which the compression
+    ends after it may have come by then, or not."""
+    shorter, longer = sorted((one, other), key=len)
+    assert longer.startswith(shorter)
+    assert len(longer) - len(shorter) <= LONGEST_TRAILER
 
 
 def without(headers: Pairs, names: frozenset[str]) -> Pairs:

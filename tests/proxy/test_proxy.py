@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from functools import partial
 
 import httpx
 import pytest
@@ -228,6 +229,10 @@ STREAM_CASES = [
 IDS = ["chat", "chat-usage-injected", "messages", "responses"]
 
 
+def more_than(items: list, number: int) -> bool:
+    return len(items) > number
+
+
 def is_over(events, count):
     """Whether the dialect's own end is among the first events."""
     seen = b"".join(events[:count])
@@ -300,7 +305,7 @@ async def test_wherever_the_client_leaves_the_provider_is_told_and_there_is_one_
                 if number:
                     await reader.readuntil(b"\r\n\r\n")
                 else:
-                    await upstream.until(lambda seen=number: len(upstream.requests) > seen)
+                    await upstream.until(partial(more_than, upstream.requests, number))
                 writer.close()
                 row = await proxy.ledger.one(number + 1)
                 await asyncio.wait_for(upstream.left.wait(), 5)

@@ -5,16 +5,14 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
+from tokenwatch.commands import Error, TokenWatchCommand
 from tokenwatch.conf import PREFIX, config
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
-class Command(BaseCommand):
+class Command(TokenWatchCommand):
     help = "Start the proxy and the dashboard."
-    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=config.host, help="address to listen on")
@@ -27,7 +25,7 @@ class Command(BaseCommand):
         from tokenwatch import server
 
         if options["workers"] < 1:
-            raise CommandError("--workers: expected 1 or more")
+            raise Error("--workers: expected 1 or more")
         host = options["host"]
         sockets = [
             self._listen(host, options[f"{half}_port"], half) for half in ("proxy", "dashboard")
@@ -55,7 +53,7 @@ class Command(BaseCommand):
         try:
             return server.listen(host, port)
         except (OSError, OverflowError) as exc:
-            raise CommandError(
+            raise Error(
                 f"cannot listen on {host}:{port} for the {half} ({exc}); "
                 f"choose another with --{half}-port or {PREFIX}{half.upper()}_PORT"
             ) from None
@@ -65,7 +63,7 @@ class Command(BaseCommand):
         base = f"http://{shown}:{ports[0]}"
         self.stdout.write(
             f"Anthropic base URL  {base}/anthropic\n"
-            f"OpenAI base URL     {base}/openai/v1\n"
+            f"OpenAI base URL     {base}/openai/v1 (to {config.openai_url}/v1)\n"
             f"Dashboard           http://{shown}:{ports[1]}/"
         )
         self.stdout.flush()
