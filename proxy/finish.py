@@ -76,7 +76,8 @@ class Ending:
             model_used=clean(model, NAME_LENGTH),
             upstream=self.candidate.name if self.candidate is not None else "",
             status_code=self.status or CLIENT_GONE,
-            error_type=clean(self.error_type or (answer.error_type if answer else ""), 100),
+            # The provider's own word first: SDKs hang up as soon as a stream says "error".
+            error_type=clean((answer.error_type if answer else "") or self.error_type, 100),
             stream=call.stream,
             usage_estimated=measured.estimated,
             latency_ms=call.elapsed_ms(),
