@@ -21,6 +21,9 @@ class Connection(Protocol):
 
     on_lost: Callable[[], None] | None
 
+    @property
+    def has_whole_body(self) -> bool: ...
+
     def watch(self, on_lost: Callable[[], None]) -> None: ...
 
 
@@ -71,7 +74,10 @@ class Client:
             TooSlow: it takes longer than ``seconds``.
             ClientGone: the client left in the middle.
         """
-        message = await self._receive()
+        if self._connection is not None and self._connection.has_whole_body:
+            message = await self._receive()
+        else:
+            message = await self._first_part(seconds)
         if message["type"] == "http.disconnect":
             raise ClientGone
         body: bytes = message.get("body", b"")
@@ -82,6 +88,14 @@ class Client:
         try:
             async with asyncio.timeout(seconds):
                 return await self._rest_of_body(body, limit)
+        except TimeoutError:
+            raise TooSlow from None
+
+    async def _first_part(self, seconds: float) -> Message:
+        """The head may be all that ever comes."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._receive()
         except TimeoutError:
             raise TooSlow from None
 

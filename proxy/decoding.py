@@ -48,8 +48,20 @@ class Decoder:
 
 
 def _zlib(window: int) -> Callable[[bytes], bytes]:
+    """Several members one after the other are one answer (RFC 1952, section 2.2)."""
     inflater = zlib.decompressobj(window)
-    return inflater.decompress
+
+    def step(data: bytes) -> bytes:
+        nonlocal inflater
+        parts = []
+        while data:
+            if inflater.eof:
+                inflater = zlib.decompressobj(window)
+            parts.append(inflater.decompress(data))
+            data = inflater.unused_data
+        return b"".join(parts)
+
+    return step
 
 
 def _deflate() -> Callable[[bytes], bytes]:

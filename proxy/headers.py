@@ -53,7 +53,7 @@ def replace(headers: Pairs, name: bytes, value: bytes) -> Pairs:
     return [*(pair for pair in headers if pair[0] != name), (name, value)]
 
 
-def for_client(headers: Pairs, ours: Pairs, *, rewritten: bool) -> Pairs:
+def for_client(headers: Pairs, ours: Pairs, *, status: int = 200, rewritten: bool) -> Pairs:
     """The upstream's headers (in lower case) as the client gets them, and then our own.
 
     ``rewritten`` bodies (an event taken out) lose their length and their content encoding:
@@ -65,6 +65,8 @@ def for_client(headers: Pairs, ours: Pairs, *, rewritten: bool) -> Pairs:
             drop = drop | _listed(value)
     if rewritten:
         drop = drop | {b"content-length", b"content-encoding"}
+    elif status == 304:  # it may name the length of what it does not send
+        drop = drop | {b"content-length"}
     passed = [pair for pair in headers if pair[0] not in drop and not pair[0].startswith(OURS)]
     passed.extend(ours)
     return passed

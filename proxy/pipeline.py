@@ -93,6 +93,9 @@ async def forward(
         call.usage_added = True
     url = f"{candidate.base_url}/{call.path}" + (f"?{call.query}" if call.query else "")
     client.watch(body_read=not call.streams_body)
+    if client.gone:  # it left while its body was read: the provider need not hear of it
+        _forget_cancellation()
+        raise ClientGone
     ending.sent = True
     try:
         exchange = await services.transport.send(

@@ -80,7 +80,12 @@ class _Relay:
         ours = _our_headers(self.ending)
         if row is not None:
             ours += _cost_headers(row)
-        headers = fields.for_client(self.exchange.headers, ours, rewritten=self.tap.rewrites)
+        headers = fields.for_client(
+            self.exchange.headers,
+            ours,
+            status=self.exchange.status,
+            rewritten=self.tap.rewrites,
+        )
         await self.client.start(self.exchange.status, headers)
 
     async def held(self, chunk: bytes) -> None:

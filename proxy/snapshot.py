@@ -10,7 +10,7 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from tokenwatch import policy
 from tokenwatch.conf import Config
@@ -61,7 +61,7 @@ class Policies:
             if version != self.snapshot.version:
                 upstreams = compose(self._config, load_upstreams())
                 self.snapshot = Snapshot(version, upstreams, load_price_book())
-        except DatabaseError as exc:
+        except Error as exc:  # InterfaceError is no DatabaseError
             connection.close()
             if not self._failing:
                 reason = " ".join(str(exc).split())

@@ -240,7 +240,7 @@ def _from_edges(head: bytes, tail: bytes) -> dict[str, Any] | None:
         for match in _USAGE.finditer(edge):
             try:
                 usage, _ = _JSON_DECODER.raw_decode(edge[match.end() :].decode("utf-8", "replace"))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             found["usage"] = usage
     return found or None

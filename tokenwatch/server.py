@@ -18,20 +18,28 @@ MAX_HEAD_BYTES = 256 * 1024
 DRAIN_SECONDS = 30
 """How long a stopping worker lets open answers finish."""
 
-_HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+_REFUSAL = (
+    b"HTTP/1.1 %s\r\ncontent-type: application/json\r\n"
+    b"connection: close\r\ncontent-length: %d\r\n\r\n%s"
 )
-_HEAD_TOO_LARGE_BODY = json.dumps(
-    {
-        "error": {
-            "message": f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.",
-            "type": "invalid_request_error",
-            "code": "headers_too_large",
-            "param": None,
-        }
-    }
-).encode()
+
+
+def _refusal(status: bytes, code: str, message: str) -> bytes:
+    error = {"message": message, "type": "invalid_request_error", "code": code, "param": None}
+    body = json.dumps({"error": error}).encode()
+    return _REFUSAL % (status, len(body), body)
+
+
+_HEAD_TOO_LARGE = _refusal(
+    b"431 Request Header Fields Too Large",
+    "headers_too_large",
+    f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.",
+)
+_UPGRADE_WITH_BODY = _refusal(
+    b"400 Bad Request",
+    "upgrade_with_body",
+    "TokenWatch speaks HTTP/1.1: send this request without an Upgrade header.",
+)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -56,7 +64,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_open:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse()
+                self._refuse(_HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         self._head_open = True
@@ -70,6 +78,11 @@ class HttpProtocol(HttpToolsProtocol):
         if on_lost is not None:
             on_lost()
 
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the request's body has arrived to its end."""
+        return not self.cycle.more_body
+
     def watch(self, on_lost: Callable[[], None]) -> None:
         """Call ``on_lost`` when the client leaves; at once if it has left."""
         if self.cycle.disconnected:
@@ -81,12 +94,29 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_open = False
+        if self.parser.should_upgrade() and self._announces_body():
+            # The parser ends such a request with its head: the body would be taken for another.
+            self._refuse(_UPGRADE_WITH_BODY)
+            return
         super().on_headers_complete()
 
-    def _refuse(self) -> None:
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+            for name, value in self.headers
+        )
+
+    def _refuse(self, answer: bytes) -> None:
         self._refused = True
-        body = _HEAD_TOO_LARGE_BODY
-        self.transport.write(_HEAD_TOO_LARGE % (len(body), body))
+        self.transport.write(answer)
         self.transport.close()
 
 

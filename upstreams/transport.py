@@ -9,6 +9,7 @@ be dead before a byte of the answer.
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -311,9 +312,12 @@ class Transport:
             raise Dropped(_reason(exc)) from exc
         except (aiohttp.ClientError, HttpProcessingError) as exc:
             raise BadAnswer(_reason(exc)) from exc
-        if response.status == 101:
+        if not 200 <= response.status <= 599:
             response.close()
-            raise BadAnswer("the upstream switched protocols unasked")
+            raise BadAnswer(f"the upstream answered with status {response.status}")
+        if any(map(_UNPRINTABLE.search, (value for _, value in response.raw_headers))):
+            response.close()
+            raise BadAnswer("the upstream sent control characters in a header")
         return response
 
     def _drop_idle(self, url: URL) -> None:
@@ -341,6 +345,7 @@ class _StaleConnection(Exception):
 _NOT_OURS_TO_ADD: CIMultiDict[None] = CIMultiDict(
     (name, None) for name in ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 )
+_UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_INFO = RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()))
 
 

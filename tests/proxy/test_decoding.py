@@ -77,3 +77,10 @@ def test_an_answer_that_inflates_without_end_is_given_up(encoding, compress, mon
     bomb = compress(bytes(20 * 1024 * 1024))
     with pytest.raises(Undecodable):
         decoder(encoding).feed(bomb)
+
+
+def test_gzip_members_one_after_the_other_are_one_answer():
+    data = gzip.compress(b"one") + gzip.compress(b"two")
+    assert decoder(b"gzip").feed(data) == b"onetwo"
+    parts = decoder(b"gzip")
+    assert b"".join(parts.feed(data[i : i + 1]) for i in range(len(data))) == b"onetwo"

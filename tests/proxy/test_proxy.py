@@ -538,3 +538,50 @@ async def test_health(client, tmp_path):
         response = await client.get(proxy.url + "/health")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "ok", "spool_depth": 0}
+
+
+async def test_an_upgrade_with_a_body_is_refused_and_its_body_is_no_request(tmp_path):
+    async with raw_upstream(replying(JSON_ANSWER)) as upstream:
+        async with running(upstream.url, tmp_path) as proxy:
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            inner = b"POST /openai/v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+            writer.write(
+                b"POST /openai/v1/x HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: h2c\r\n"
+                b"content-length: %d\r\n\r\n%s" % (len(inner), inner)
+            )
+            answered = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+    assert answered.startswith(b"HTTP/1.1 400 Bad Request")
+    assert answered.count(b"HTTP/1.1") == 2  # the status line and the message's own words
+    assert upstream.requests == []
+
+
+async def test_a_body_that_never_begins_is_a_408(tmp_path):
+    async with running("http://127.0.0.1:9", tmp_path, overall_timeout=0.3) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"POST /openai/v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+        row = await proxy.ledger.one()
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert row.error_type == "request_timeout"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 799 Odd\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: a\x01b\r\n\r\n"],
+)
+async def test_a_head_that_cannot_be_passed_on_is_a_502(client, tmp_path, head):
+    async with raw_upstream(replying(head)) as upstream:
+        async with running(upstream.url, tmp_path) as proxy:
+            response = await client.post(proxy.url + CHAT, json=CHAT_BODY)
+            row = await proxy.ledger.one()
+    assert (response.status_code, row.error_type) == (502, "upstream_protocol")
+
+
+async def test_a_304_may_name_a_length(client, tmp_path):
+    same = b"HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\n\r\n"
+    async with raw_upstream(replying(same)) as upstream:
+        async with running(upstream.url, tmp_path) as proxy:
+            for _ in range(2):
+                assert (await client.get(proxy.url + "/openai/x")).status_code == 304
