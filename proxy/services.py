@@ -3,14 +3,12 @@
 import asyncio
 import atexit
 import gc
-import sys
 
 from proxy.snapshot import Policies
 from tokenwatch.conf import Config
 from upstreams.transport import Transport
 from usage.ledger import Ledger
 
-SWITCH_SECONDS = 0.0005
 FLUSH_SECONDS = 15.0
 """How long a stopping worker writes its rows before it leaves the rest to the next start."""
 
@@ -36,9 +34,6 @@ class Services:
         # collector need not walk through their few hundred thousand objects again and again.
         gc.collect()
         gc.freeze()
-        # The writer's thread may hold the interpreter for this long while the event loop has
-        # something to do; the default of 5 ms would show in the slowest hundredth of answers.
-        sys.setswitchinterval(SWITCH_SECONDS)
 
     async def stop(self) -> None:
         """Close the pool and write every row that was recorded."""
