@@ -5,7 +5,9 @@ unfinished keeps its input and gets its output estimated; without any count both
 estimated from the bodies. What is not known to be billed by tokens is never estimated.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.tap import Tap

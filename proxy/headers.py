@@ -90,6 +90,8 @@ def text(headers: Mapping[bytes, bytes], name: bytes, limit: int) -> str:
 
 def clean(value: str, limit: int) -> str:
     """Text that any database and terminal takes: printable, trimmed, at most ``limit`` long."""
+    if not value:
+        return value
     value = value[:limit].strip()
     if value.isprintable():
         return value

@@ -41,7 +41,8 @@ MAX_HEADER_LINE = 64 * 1024
 MAX_HEADERS = 1024
 READ_BUFFER = 256 * 1024
 """Bytes read ahead of a slow client before the upstream's socket is left alone."""
-SMALL_BODY = 64 * 1024
+WHOLE_BODY = 1024 * 1024
+"""Bytes of a body that go to the socket at once; longer ones as it takes them."""
 MAX_SWEEP = 0.25
 """Seconds between two looks for exchanges whose overall time is over."""
 KEEPALIVE = 60.0
@@ -67,6 +68,14 @@ class _WatchedHandler(ResponseHandler):
         super().data_received(data)
 
 
+class _Writer(StreamWriter):
+    """Hands all to the socket's transport at once and waits for nothing: the body is in memory
+    anyway, and an upstream that answers before it has read all of it is heard at once."""
+
+    async def drain(self) -> None:
+        pass
+
+
 class _Request(ClientRequest):
     """A request that adds nothing to the client's headers."""
 
@@ -81,13 +90,10 @@ class _Request(ClientRequest):
         return _NO_INFO  # only aiohttp's error texts would use it
 
     async def send_whole(self, connection: Connection, body: bytes) -> ClientResponse:
-        """Send head and a small body with one write, without a task for the body.
-
-        Only for what fits the socket's buffer: nobody reads the answer meanwhile.
-        """
+        """Send head and body with one write, without a task for the body."""
         protocol = connection.protocol
         assert protocol is not None
-        writer = StreamWriter(protocol, self.loop)
+        writer = _Writer(protocol, self.loop)
         path = str(self.url) if self.proxy and not self.is_ssl() else self.url.raw_path_qs
         await writer.write_headers(f"{self.method} {path} HTTP/1.1", self.headers)
         await writer.write_eof(body)
@@ -247,7 +253,7 @@ class Transport:
     async def _exchange(
         self, method: str, url: URL, headers: CIMultiDict[str], body: Body, deadline: _Deadline
     ) -> Exchange:
-        small = isinstance(body, bytes) and len(body) <= SMALL_BODY
+        small = isinstance(body, bytes) and len(body) <= WHOLE_BODY
         request = _Request(
             method,
             url,
@@ -296,7 +302,7 @@ class Transport:
             max_headers=MAX_HEADERS,
         )
         try:
-            if isinstance(body, bytes) and len(body) <= SMALL_BODY:
+            if isinstance(body, bytes) and len(body) <= WHOLE_BODY:
                 request.headers["Content-Length"] = str(len(body))
                 response = await request.send_whole(connection, body)
             else:

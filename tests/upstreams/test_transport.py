@@ -445,3 +445,19 @@ async def test_certificates_are_checked():
     async with transport() as ours:
         assert ours._ssl.verify_mode is ssl.CERT_REQUIRED
         assert ours._ssl.check_hostname
+
+
+@pytest.mark.parametrize("size", [900_000, 4_000_000])
+async def test_an_answer_that_comes_before_the_body_is_read_is_heard(size):
+    heard = asyncio.Event()
+
+    async def script(connection):
+        await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.send(answer(b"too large", status=b"413 Content Too Large"))
+        await heard.wait()
+        await connection.until_gone()
+
+    async with raw_upstream(script) as upstream, transport() as made:
+        status, _, body = await send(made, upstream, bytes(size))
+        heard.set()
+    assert (status, body) == (413, b"too large")

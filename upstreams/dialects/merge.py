@@ -10,6 +10,7 @@ from upstreams.dialects.values import LARGEST, seconds
 
 DEEPEST = 4
 """Levels of objects that are merged; providers use two. Deeper ones are replaced whole."""
+_NUMBER = (int, float)
 
 
 def merge_usage(known: JSON, newer: JSON, depth: int = 1) -> None:
@@ -22,8 +23,10 @@ def merge_usage(known: JSON, newer: JSON, depth: int = 1) -> None:
         if type(value) is int and 0 <= value <= LARGEST:  # nearly all of them
             known[name] = value
             continue
+        if value is None:
+            continue
         old = known.get(name)
-        if value is None or (seconds(value) is None and _numeric(old, value)):
+        if seconds(value) is None and (isinstance(old, _NUMBER) or isinstance(value, _NUMBER)):
             continue
         if isinstance(value, dict) and depth < DEEPEST:
             part = old if isinstance(old, dict) else {}
@@ -31,7 +34,3 @@ def merge_usage(known: JSON, newer: JSON, depth: int = 1) -> None:
             known[name] = part
         else:
             known[name] = value
-
-
-def _numeric(*values: object) -> bool:
-    return any(isinstance(value, (int, float)) for value in values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tokenwatch.tokens import TokenUsage
 from upstreams.dialects.anthropic_usage import flat_cache_counts, token_counts
 from upstreams.dialects.base import JSON
-from upstreams.dialects.values import count, largest, mapping, seconds
+from upstreams.dialects.values import LARGEST, count, largest, mapping, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,10 @@ class Parts:
 
 NO_PARTS = Parts()
 
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_DETAILED = _PLAIN.union(_DETAILS)
+
 
 def read_usage(usage: JSON, kind: str, web_searches: int, file_searches: int) -> TokenUsage | None:
     """What a merged usage object bills; None where it counts nothing.
@@ -32,6 +36,13 @@ def read_usage(usage: JSON, kind: str, web_searches: int, file_searches: int) ->
     ``kind`` is the endpoint's; the searches are those counted from the answer's items, which
     hold where the usage object does not count searches itself.
     """
+    if kind == "chat" and _is_plain(usage):  # most answers; below, thirty other fields are sought
+        return TokenUsage(
+            input=usage["prompt_tokens"],
+            output=usage["completion_tokens"],
+            web_searches=web_searches,
+            file_searches=file_searches,
+        )
     searched = _web_searches(usage)
     searches = web_searches if searched is None else searched
     if count(usage.get("prompt_tokens")) is None and flat_cache_counts(usage):
@@ -66,6 +77,20 @@ def read_usage(usage: JSON, kind: str, web_searches: int, file_searches: int) ->
         web_searches=searches,
         file_searches=file_searches,
     )
+
+
+def _is_plain(usage: JSON) -> bool:
+    """Whether a chat's usage says no more than what went in and what came out: nothing of a
+    cache, of audio or of reasoning, and no host's own field."""
+    if not (_PLAIN <= usage.keys() <= _DETAILED):
+        return False
+    for name in _DETAILS:
+        details = usage.get(name)
+        if details and not (isinstance(details, dict) and not any(details.values())):
+            return False
+    prompt, output = usage["prompt_tokens"], usage["completion_tokens"]
+    whole_numbers = type(prompt) is type(output) is int and prompt >= 0 <= output
+    return whole_numbers and prompt + output == usage["total_tokens"] <= LARGEST
 
 
 def _input_details(usage: JSON) -> JSON:

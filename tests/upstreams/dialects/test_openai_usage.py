@@ -1,9 +1,12 @@
 """Usage bodies as providers document them, and what they bill."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.upstreams.dialects.listening import OPENAI, billed, whole
 from tokenwatch.tokens import TokenUsage
+from upstreams.dialects import openai_usage
 
 MESSAGE = [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]
 
@@ -425,3 +428,28 @@ def test_a_response_queued_in_the_background_is_not_finished():
     answer = whole(OPENAI, {"object": "response", "status": "queued", "usage": None})
     assert answer.finish_reason == ""
     assert billed(OPENAI, "responses", {"object": "response", "status": "queued"}) is None
+
+
+SMALL = st.integers(0, 3) | st.none() | st.just(1.0) | st.just(-1) | st.just(True)
+DETAILS = st.dictionaries(
+    st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "accepted"]),
+    SMALL | st.just({}) | st.just({"audio_tokens": 1}),
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"prompt_tokens": SMALL, "completion_tokens": SMALL},
+        optional={
+            "total_tokens": st.integers(0, 6),
+            "prompt_tokens_details": DETAILS | st.none(),
+            "completion_tokens_details": DETAILS | st.none(),
+            "reasoning_tokens": SMALL,
+        },
+    )
+)
+def test_the_short_way_and_the_long_one_agree(usage):
+    short = openai_usage.read_usage(usage, "chat", 1, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_usage, "_is_plain", lambda usage: False)
+        assert openai_usage.read_usage(usage, "chat", 1, 2) == short
