@@ -7,24 +7,26 @@ other servers a small task waits for ASGI's disconnect message, and nothing else
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Pairs = Iterable[tuple[bytes, bytes]]
+Pairs = list[tuple[bytes, bytes]]
 
 
 class Connection(Protocol):
-    """A server's connection that tells when it is lost (`tokenwatch.server.HttpProtocol`)."""
-
-    on_lost: Callable[[], None] | None
+    """A server's connection that can more than ASGI (`tokenwatch.server.Served`)."""
 
     @property
     def has_whole_body(self) -> bool: ...
 
     def watch(self, on_lost: Callable[[], None]) -> None: ...
+
+    def unwatch(self) -> None: ...
+
+    def send_answer(self, status: int, headers: Pairs, body: bytes) -> bool: ...
 
 
 class ClientGone(Exception):
@@ -173,10 +175,18 @@ class Client:
         self.answered = True
         await self._send({"type": "http.response.body", "body": body})
 
+    async def answer(self, status: int, headers: Pairs, body: bytes) -> None:
+        """Send a whole answer, with one write where the server can."""
+        if self._connection is not None and self._connection.send_answer(status, headers, body):
+            self.started = self.answered = True
+            return
+        await self.start(status, headers)
+        await self.finish(body)
+
     def release(self) -> None:
         """Stop watching."""
         self.answered = True
         if self._connection is not None:
-            self._connection.on_lost = None
+            self._connection.unwatch()
         if self._watcher is not None and not self._watcher.done():
             self._watcher.cancel()

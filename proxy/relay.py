@@ -74,19 +74,18 @@ class _Relay:
         self.left = _length(exchange) if not tap.rewrites else -1
         """Bytes still to come where the upstream announced them; negative where not."""
 
-    async def head(self, row: UsageRow | None = None) -> None:
-        """Send the head; with the row's cost and tokens where it is known already."""
+    async def head(self) -> None:
+        """Send the head."""
         self.ending.status = self.exchange.status
-        ours = _our_headers(self.ending)
-        if row is not None:
-            ours += _cost_headers(row)
-        headers = fields.for_client(
+        await self.client.start(self.exchange.status, self._headers(_our_headers(self.ending)))
+
+    def _headers(self, ours: Pairs) -> Pairs:
+        return fields.for_client(
             self.exchange.headers,
             ours,
             status=self.exchange.status,
             rewritten=self.tap.rewrites,
         )
-        await self.client.start(self.exchange.status, headers)
 
     async def held(self, chunk: bytes) -> None:
         """Hold a JSON answer until it is whole, then send head and body at once."""
@@ -107,8 +106,9 @@ class _Relay:
             chunk = await self.exchange.chunk()
         self.tap.end()
         self.ending.status = self.exchange.status
-        await self.head(self.ending.finish())
-        return await self.client.finish(b"".join(chunks))
+        row = self.ending.finish()
+        headers = self._headers(_our_headers(self.ending) + _cost_headers(row))
+        return await self.client.answer(self.exchange.status, headers, b"".join(chunks))
 
     async def rest(self, chunk: bytes) -> None:
         """Send on what comes as it comes."""
@@ -146,8 +146,7 @@ async def refuse(ending: Ending, client: Client, status: int, code: str, message
         (b"content-length", str(len(body)).encode()),
         *_our_headers(ending),
     ]
-    await client.start(status, headers)
-    await client.finish(body)
+    await client.answer(status, headers, body)
 
 
 def _our_headers(ending: Ending) -> Pairs:

@@ -321,7 +321,7 @@ class Transport:
         if not 200 <= response.status <= 599:
             response.close()
             raise BadAnswer(f"the upstream answered with status {response.status}")
-        if any(map(_UNPRINTABLE.search, (value for _, value in response.raw_headers))):
+        if _UNPRINTABLE.search(b"".join([value for _, value in response.raw_headers])):
             response.close()
             raise BadAnswer("the upstream sent control characters in a header")
         return response

@@ -23,11 +23,11 @@ Text100 = Annotated[str, Meta(max_length=100)]
 Text200 = Annotated[str, Meta(max_length=200)]
 
 
-class UsageRow(Struct):
+class UsageRow(Struct, omit_defaults=True):
     """One request. The field names are the ledger's columns and the JSON of ``tail --json``."""
 
     request_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
-    """32 hex digits; the idempotency key of every later step."""
+    """32 hex digits that begin with the time; the idempotency key of every later step."""
     created_at: Annotated[float, Meta(ge=0, lt=LAST_MOMENT)]
     """Arrival, seconds since the epoch (UTC)."""
     api_type: Text20
