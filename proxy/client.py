@@ -77,44 +77,27 @@ class Client:
             ClientGone: the client left in the middle.
         """
         if self._connection is not None and self._connection.has_whole_body:
-            message = await self._receive()
-        else:
-            message = await self._first_part(seconds)
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(body) > limit:
-                raise TooLarge
-            return body
+            return await self._parts(limit)  # waits for nothing, so it needs no timer
         try:
             async with asyncio.timeout(seconds):
-                return await self._rest_of_body(body, limit)
+                return await self._parts(limit)
         except TimeoutError:
             raise TooSlow from None
 
-    async def _first_part(self, seconds: float) -> Message:
-        """The head may be all that ever comes."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._receive()
-        except TimeoutError:
-            raise TooSlow from None
-
-    async def _rest_of_body(self, first: bytes, limit: int) -> bytes:
-        body = bytearray(first)
+    async def _parts(self, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
         more = True
         while more:
-            if len(body) > limit:
-                raise TooLarge
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                raise TooLarge
             more = message.get("more_body", False)
-        if len(body) > limit:
-            raise TooLarge
-        return bytes(body)
+        return b"".join(parts)
 
     async def upload(self, seen: Callable[[bytes], None]) -> AsyncIterator[bytes]:
         """The request body as it arrives, never held as a whole; ``seen`` looks at each part.

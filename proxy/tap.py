@@ -86,10 +86,13 @@ class JsonTap:
 
     def feed(self, chunk: bytes) -> bytes:
         plain = self._decoder.read(chunk)
-        if self._size < MAX_WHOLE:
-            self._chunks.append(plain)
+        before = self._size
         self._size += len(plain)
-        self._tail = plain[-EDGE:] if len(plain) >= EDGE else (self._tail + plain)[-EDGE:]
+        if before <= MAX_WHOLE:
+            self._chunks.append(plain)
+        if self._size > MAX_WHOLE:  # too long to parse whole: its end is kept as well
+            tail = b"".join(self._chunks) if before <= MAX_WHOLE else self._tail + plain
+            self._tail = tail[-EDGE:]
         return chunk
 
     def end(self) -> bytes:
