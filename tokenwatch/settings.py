@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "tokenwatch",
     "upstreams",
     "usage",
+    "budgets",
     "proxy",
 ]
 MIDDLEWARE = [

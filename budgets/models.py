@@ -1,0 +1,136 @@
+"""Budgets, what was spent of each in a period, and the slices that workers hold of them.
+
+Amounts in `BudgetCounter` and `BudgetLease` are whole *units*: ten-billionths of a US dollar,
+or tokens. SQLite adds decimals up in binary floating point; integers are exact everywhere.
+"""
+
+from typing import Any
+
+from django.db import models, transaction
+
+
+class Scope(models.TextChoices):
+    """Whose requests a budget counts."""
+
+    GLOBAL = "global", "Everything"
+    APP = "app", "App"
+    MODEL = "model", "Model"
+    TAG = "tag", "Tag"
+    SESSION = "session", "Session"
+
+
+class Unit(models.TextChoices):
+    USD = "usd", "US dollars"
+    TOKENS = "tokens", "Tokens"
+
+
+class PeriodKind(models.TextChoices):
+    HOURLY = "hourly", "Hourly"
+    DAILY = "daily", "Daily"
+    WEEKLY = "weekly", "Weekly"
+    MONTHLY = "monthly", "Monthly"
+    TOTAL = "total", "Total"
+
+
+class Action(models.TextChoices):
+    """What happens at the limit."""
+
+    BLOCK = "block", "Block"
+    WARN = "warn", "Warn"
+    NOTIFY = "notify", "Notify"
+
+
+class Budget(models.Model):
+    """A limit on what a scope may spend in a period."""
+
+    name = models.CharField(max_length=100, unique=True)
+    scope = models.CharField(max_length=20, choices=Scope.choices, default=Scope.GLOBAL)
+    pattern = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="The app, model, tag or session; * and ? stand for any text.",
+    )
+    unit = models.CharField(max_length=10, choices=Unit.choices, default=Unit.USD)
+    limit = models.DecimalField(max_digits=20, decimal_places=10)
+    period = models.CharField(max_length=10, choices=PeriodKind.choices, default=PeriodKind.MONTHLY)
+    time_zone = models.CharField(
+        max_length=64, default="UTC", help_text="Where its days begin, for example Europe/Berlin."
+    )
+    action = models.CharField(max_length=10, choices=Action.choices, default=Action.BLOCK)
+    threshold = models.PositiveSmallIntegerField(
+        default=80, help_text="Per cent of the limit from which answers carry a warning."
+    )
+    webhook_url = models.CharField(max_length=500, blank=True)
+    webhook_secret = models.CharField(max_length=200, blank=True)
+    active = models.BooleanField(default=True)
+    killed = models.BooleanField(
+        "kill switch",
+        default=False,
+        help_text="Blocks the scope at once, whatever was spent and whatever the action is.",
+    )
+    reset_at = models.DateTimeField(
+        null=True, blank=True, help_text="The period was begun anew by hand at this moment."
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "tw_budget"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Counters of another scope or unit count something else: they are built anew."""
+        with transaction.atomic():
+            before = Budget.objects.filter(pk=self.pk).values_list("scope", "pattern", "unit")
+            known = before.first()
+            super().save(*args, **kwargs)
+            if known is not None and known != (self.scope, self.pattern, self.unit):
+                BudgetCounter.objects.filter(budget=self).delete()
+
+
+class BudgetCounter(models.Model):
+    """What was spent of a budget in one period, and what workers hold to spend.
+
+    ``spent`` is the sum over the ledger's rows and changes in the transaction that writes
+    them. ``leased`` is the sum of the leases' amounts. Whoever changes a lease has updated its
+    counter's row before in the same transaction, which puts such changes one after another.
+    """
+
+    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="counters")
+    period_start = models.DateTimeField()
+    spent = models.BigIntegerField(default=0)
+    leased = models.BigIntegerField(default=0)
+    checked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "tw_budget_counter"
+        constraints = [
+            models.UniqueConstraint(fields=["budget", "period_start"], name="tw_counter_period")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.budget_id} from {self.period_start:%Y-%m-%d %H:%M}"
+
+
+class BudgetLease(models.Model):
+    """A slice of a counter's remaining budget that one worker grants from.
+
+    It belongs to the worker until ``expires_at``; a living worker moves that moment on.
+    """
+
+    counter = models.ForeignKey(BudgetCounter, on_delete=models.CASCADE, related_name="leases")
+    worker = models.CharField(max_length=64)
+    amount = models.BigIntegerField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "tw_budget_lease"
+        indexes = [
+            models.Index(fields=["worker"], name="tw_lease_worker"),
+            models.Index(fields=["expires_at"], name="tw_lease_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.counter_id} for {self.worker}"
