@@ -68,12 +68,14 @@ def take(
             room = BudgetCounter.objects.filter(pk=counter, leased__lte=limit - units - F("spent"))
             if not room.update(leased=F("leased") + units):
                 continue  # another worker was faster: look again
-            mine = BudgetLease.objects.filter(pk=lease, counter=counter, worker=worker)
-            if lease is None or not mine.update(amount=F("amount") + units, expires_at=until):
-                lease = BudgetLease.objects.create(
-                    counter_id=counter, worker=worker, amount=units, expires_at=until
-                ).pk
-            return Taken(lease, units)
+            if lease is not None:
+                mine = BudgetLease.objects.filter(pk=lease, counter=counter, worker=worker)
+                if mine.update(amount=F("amount") + units, expires_at=until):
+                    return Taken(lease, units)
+            new = BudgetLease.objects.create(
+                counter_id=counter, worker=worker, amount=units, expires_at=until
+            )
+            return Taken(new.pk, units)
     return None
 
 

@@ -22,6 +22,7 @@ COMPOSES = ("tokenwatch/asgi.py", "tokenwatch/urls.py", "tokenwatch/management/"
 """The parts of the project's base that put the rest together."""
 
 PURE = (
+    "budgets/periods.py",
     "tokenwatch/tokens.py",
     "upstreams/dialects/",
     "upstreams/errors.py",

@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from budgets import leases
 from budgets.leases import Hold, slice_of
@@ -87,7 +93,7 @@ class Workers(RuleBasedStateMachine):
         self.now = NOW
         self.lease: dict[str, int] = {}
         self.available: dict[str, int] = dict.fromkeys("abc", 0)
-        self.requests: list[tuple[str, int | None, int]] = []
+        self.requests: list[tuple[str, int, int]] = []
         self.finished: list[tuple[int, Hold]] = []
         self.ledger = 0
         self.error = 0
@@ -177,6 +183,4 @@ def test_any_order_of_events():
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    from hypothesis.stateful import run_state_machine_as_test
-
     run_state_machine_as_test(Workers, settings=machine)
