@@ -23,6 +23,7 @@ COMPOSES = ("tokenwatch/asgi.py", "tokenwatch/urls.py", "tokenwatch/management/"
 
 PURE = (
     "budgets/periods.py",
+    "budgets/scopes.py",
     "tokenwatch/tokens.py",
     "upstreams/dialects/",
     "upstreams/errors.py",

@@ -1,0 +1,141 @@
+"""Which budgets a request counts against. Pure; compiled once a snapshot.
+
+A budget names an app, model, tag or session exactly or by a pattern with ``*``, ``?`` and
+``[…]`` (`fnmatch`, case-sensitive). Exact names are found by a dictionary whatever their
+number; patterns are tried one after another, once for each value that comes along.
+"""
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from budgets.periods import Period, period_of
+
+PER_DOLLAR = 10**10
+"""Units of a US dollar; a token is one unit."""
+REMEMBERED = 4096
+"""Values of one dimension whose budgets are kept; the memory is emptied past it."""
+
+DIMENSIONS = ("app", "model", "tag", "session")
+
+_SPECIAL = re.compile(r"[*?\[]")
+_SIGN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
+"""A star, or what stands for one character: a class in brackets, ``?`` or the character."""
+_ENDS = re.compile(r"^\(\?s:|\)\\[Zz]$")
+"""What `fnmatch.translate` puts around an expression."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpec:
+    """One active budget as the hot path sees it. Amounts are in units."""
+
+    id: int
+    name: str
+    scope: str
+    """global, app, model, tag or session."""
+    pattern: str
+    unit: str
+    """usd or tokens."""
+    limit: int
+    period: str
+    time_zone: str
+    action: str
+    """block, warn or notify."""
+    threshold: int
+    """Per cent of the limit from which a warning is given."""
+    killed: bool = False
+    reset_at: float | None = None
+
+    @property
+    def blocks(self) -> bool:
+        return self.action == "block"
+
+    @property
+    def warns_from(self) -> int:
+        """Units spent from which a warning is given."""
+        return -(-self.limit * self.threshold // 100)
+
+    def at(self, moment: float) -> Period:
+        """The budget's period at a moment, in seconds since the epoch."""
+        return period_of(self.period, self.time_zone, moment, self.reset_at)
+
+    def shown(self, units: int) -> str:
+        """An amount for people: ``$1.50``, ``1,200 tokens``."""
+        if self.unit == "tokens":
+            return f"{units:,} tokens"
+        dollars, rest = divmod(abs(units), PER_DOLLAR)
+        places = f"{rest:010d}".rstrip("0").ljust(2, "0")
+        return f"{'-' if units < 0 else ''}${dollars:,}.{places}"
+
+
+def matcher(pattern: str) -> Callable[[str], bool]:
+    """A test of values against a pattern, as `fnmatch.fnmatchcase` does it, but never slow.
+
+    A regular expression with many stars takes exponential time. Here the pieces between the
+    stars are sought from left to right, each at its first place, which never has to go back.
+    """
+    signs: list[list[str]] = [[]]
+    for sign in _SIGN.findall(pattern):
+        if sign == "*":
+            signs.append([])
+        else:
+            signs[-1].append(_ENDS.sub("", fnmatch.translate(sign)))
+    head, *middle = (re.compile("".join(piece), re.DOTALL) for piece in signs)
+    if not middle:
+        return lambda value: head.fullmatch(value) is not None
+    tail = middle.pop()
+    tail_length = len(signs[-1])  # each sign stands for one character
+
+    def matches(value: str) -> bool:
+        found = head.match(value)
+        for piece in middle:
+            if found is None:
+                return False
+            found = piece.search(value, found.end())
+        start = len(value) - tail_length
+        return found is not None and start >= found.end() and tail.match(value, start) is not None
+
+    return matches
+
+
+class ScopeIndex:
+    """Finds the budgets of a request. Not for two threads at once."""
+
+    def __init__(self, budgets: Iterable[BudgetSpec]) -> None:
+        self._all: tuple[BudgetSpec, ...] = ()
+        self._exact: dict[str, dict[str, tuple[BudgetSpec, ...]]] = {d: {} for d in DIMENSIONS}
+        self._patterns: dict[str, list[tuple[Callable[[str], bool], BudgetSpec]]] = {
+            dimension: [] for dimension in DIMENSIONS
+        }
+        self._known: dict[str, dict[str, tuple[BudgetSpec, ...]]] = {d: {} for d in DIMENSIONS}
+        for budget in sorted(budgets, key=lambda budget: budget.id):
+            if budget.scope == "global":
+                self._all += (budget,)
+            elif _SPECIAL.search(budget.pattern):
+                self._patterns[budget.scope].append((matcher(budget.pattern), budget))
+            else:
+                named = self._exact[budget.scope]
+                named[budget.pattern] = (*named.get(budget.pattern, ()), budget)
+        self._used = [d for d in DIMENSIONS if self._exact[d] or self._patterns[d]]
+
+    def matching(self, app: str, model: str, tag: str, session: str) -> tuple[BudgetSpec, ...]:
+        """The budgets that a request counts against."""
+        found = self._all
+        if self._used:
+            values = {"app": app, "model": model, "tag": tag, "session": session}
+            for dimension in self._used:
+                if value := values[dimension]:
+                    found += self._of(dimension, value)
+        return found
+
+    def _of(self, dimension: str, value: str) -> tuple[BudgetSpec, ...]:
+        if not self._patterns[dimension]:
+            return self._exact[dimension].get(value, ())
+        known = self._known[dimension]
+        if value not in known:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            matched = tuple(budget for test, budget in self._patterns[dimension] if test(value))
+            known[value] = self._exact[dimension].get(value, ()) + matched
+        return known[value]
