@@ -192,6 +192,15 @@ def _ratio(value: Any) -> float | None:
     return float(value)
 
 
+def _pairs(value: Any) -> list[tuple[int, int]]:
+    if type(value) is not list:
+        raise ValueError(f"not a list: {value!r:.50}")
+    pairs = [(first, second) for first, second in value]
+    if any(type(number) is not int for pair in pairs for number in pair):
+        raise ValueError(f"not pairs of numbers: {value!r:.50}")
+    return pairs
+
+
 _CHECKS: dict[str, Check] = {
     **{name: _text(limit) for name, limit in LENGTHS.items()},
     **{
@@ -210,4 +219,5 @@ _CHECKS: dict[str, Check] = {
     "latency_ms": _count(COUNT_MAX),
     "ttft_ms": _count(COUNT_MAX, optional=True),
     "cache_similarity": _ratio,
+    "holds": _pairs,
 }

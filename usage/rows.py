@@ -69,3 +69,6 @@ class UsageRow(Struct, omit_defaults=True):
     ab_variant: Text20 = ""
     attempts: Small = 0
     """Upstream connections tried; 0 where nothing was sent."""
+    holds: list[tuple[int, int]] = []
+    """What the request drew from leases of budgets: pairs of a lease's id and its units. No
+    column: it is settled in the transaction that writes the row."""

@@ -10,7 +10,7 @@ unknown or the batch may do better later. After either, insert again with ``chec
 rows that are stored already are left out then.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
@@ -37,6 +37,10 @@ BATCH = 500
 SQLITE_SIZES = (100, 10, 1)
 """Rows a statement, largest first: few texts, so that the driver keeps them all prepared."""
 ROLLUP_ATTEMPTS = 5
+
+alongside: list[Callable[[Sequence[UsageRow]], None]] = []
+"""What other domains write in the transaction that stores rows, so that both agree at every
+commit. Called with the rows that were not stored before."""
 
 ROW_FIELDS = [f.name for f in UsageRecord._meta.concrete_fields if not f.primary_key]
 _CREATED_AT, _COST, _SAVED_COST = map(ROW_FIELDS.index, ("created_at", "cost", "saved_cost"))
@@ -72,6 +76,8 @@ def insert(rows: Sequence[UsageRow], *, check: bool) -> int:
             if new:
                 _insert_rows(new)
                 _add_rollups(deltas(new))
+                for write in alongside:
+                    write(new)
             return len(new)
     except _REFUSED as exc:
         raise RowsRefusedError(str(exc)) from exc

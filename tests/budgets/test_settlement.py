@@ -1,0 +1,133 @@
+"""Counters and the ledger agree at every commit."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from budgets import leases, settlement
+from budgets.models import Budget, BudgetCounter
+from budgets.settlement import counter_of, reconcile, spec_of, spent_in
+from tests.usage.samples import NOON, usage_row
+from usage import writer
+
+DAY = 86_400
+CENT = 10**8
+
+
+@pytest.fixture(autouse=True)
+def settling(db, monkeypatch):
+    monkeypatch.setattr(writer, "alongside", [settlement.settle_rows])
+
+
+def budget(**values):
+    defaults = {"name": values.get("pattern", "all"), "limit": 10, "period": "daily"}
+    return Budget.objects.create(**{**defaults, **values})
+
+
+def row(cost="0.0100000000", **values):
+    return usage_row(cost=cost, **values)
+
+
+def spent():
+    return {
+        (counter.budget.name, counter.period_start.day): counter.spent
+        for counter in BudgetCounter.objects.select_related("budget")
+    }
+
+
+def test_rows_count_in_the_period_of_their_arrival():
+    budget()
+    rows = [row(created_at=NOON + day * DAY) for day in (0, 0, 1)]
+    writer.insert(rows, check=False)
+    assert spent() == {("all", 23): 2 * CENT, ("all", 24): CENT}
+
+
+def test_each_budget_counts_its_scope():
+    budget()
+    budget(scope="app", pattern="cr*")
+    budget(scope="model", pattern="gpt-4o-mini")
+    budget(scope="tag", pattern="search", unit="tokens", limit=1000)
+    budget(scope="session", pattern="nobody")
+    budget(scope="app", pattern="crm", active=False)
+    rows = [row(), row(source_app="shop", feature_tag="search"), row(model_requested="o3")]
+    writer.insert(rows, check=False)
+    assert spent() == {
+        ("all", 23): 3 * CENT,
+        ("cr*", 23): 2 * CENT,
+        ("gpt-4o-mini", 23): 2 * CENT,
+        ("search", 23): 120,
+    }
+    writer.insert([row(feature_tag="search")], check=False)
+    assert spent()["search", 23] == 240
+
+
+def test_a_new_budget_begins_with_what_was_spent_before():
+    writer.insert([row(), row(created_at=NOON - DAY)], check=False)
+    made = budget()
+    spec = spec_of(made)
+    counter_of(spec, spec.at(NOON))
+    assert spent() == {("all", 23): CENT}
+    writer.insert([row()], check=False)
+    assert spent() == {("all", 23): 2 * CENT}
+
+
+def test_rows_that_are_stored_already_do_not_count_twice():
+    budget()
+    stored = row()
+    writer.insert([stored], check=False)
+    writer.insert([stored, row()], check=True)
+    assert spent() == {("all", 23): 2 * CENT}
+
+
+@pytest.mark.parametrize(("setting", "units"), [("admit", 0), ("0.5", 50 * CENT)])
+def test_unpriced_requests_count_what_the_setting_says(monkeypatch, setting, units):
+    class Config:
+        unpriced_cost = setting
+
+    monkeypatch.setattr(settlement, "config", Config)
+    made = budget()
+    writer.insert([row(cost=None)], check=False)
+    assert spent() == {("all", 23): units}
+    assert spent_in(spec_of(made), spec_of(made).at(NOON)) == units
+
+
+def test_a_hold_becomes_spent_and_leaves_its_lease():
+    spec = spec_of(budget())
+    counter = counter_of(spec, spec.at(NOON))
+    until = datetime.fromtimestamp(NOON + 15, UTC)
+    taken = leases.take(counter, spec.limit, CENT, worker="a", lease=None, until=until)
+    assert taken is not None
+    writer.insert([row(holds=[(taken.lease, CENT)])], check=False)
+    found = BudgetCounter.objects.get(pk=counter)
+    assert (found.spent, found.leased) == (CENT, taken.units - CENT)
+
+
+def test_a_reset_by_hand_begins_a_counter_of_its_own():
+    made = budget()
+    writer.insert([row()], check=False)
+    made.reset_at = datetime.fromtimestamp(NOON + 3600, UTC)
+    made.save()
+    late, new = row(), row(created_at=NOON + 3600)
+    writer.insert([late, new], check=False)
+    figures = sorted(BudgetCounter.objects.values_list("spent", flat=True))
+    assert figures == [CENT, 2 * CENT]
+
+
+def test_a_drift_is_found_told_and_mended():
+    made = budget()
+    writer.insert([row()], check=False)
+    spec = spec_of(made)
+    assert reconcile(spec, spec.at(NOON)) == 0
+    BudgetCounter.objects.update(spent=7)
+    assert reconcile(spec, spec.at(NOON)) == CENT - 7
+    assert spent() == {("all", 23): CENT}
+
+
+def test_another_scope_counts_anew():
+    made = budget()
+    writer.insert([row(), row(source_app="shop")], check=False)
+    made.scope, made.pattern = "app", "shop"
+    made.save()
+    assert spent() == {}
+    writer.insert([row(source_app="shop")], check=False)
+    assert spent() == {("all", 23): 2 * CENT}
