@@ -1,7 +1,7 @@
 """What is measured, in which order, and how the samples become figures.
 
-Machines are noisy, so the bare pass-through and TokenWatch take turns over several rounds,
-and each ratio is the median of the rounds' own ratios: a slow moment hits both sides of a
+Machines are noisy, so the bare pass-through and TokenWatch take turns over many short
+rounds, and each ratio is the median of the rounds' own ratios: a slow moment hits both sides of a
 round alike. TokenWatch's rows are written out before the next measurement starts, so that
 its work does not slow the bare one down; the long memory run is where writing and serving
 compete, and its throughput is reported as well.
@@ -45,11 +45,11 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=3,
-    small=12_000,
-    large=4_000,
-    single=3_000,
-    sixteen=6_000,
+    rounds=11,
+    small=4_000,
+    large=1_500,
+    single=1_000,
+    sixteen=2_500,
     stream_rounds=2,
     streams=200,
     events=500,
@@ -58,11 +58,11 @@ FULL = Plan(
     most_seconds=900,
 )
 QUICK = Plan(
-    rounds=1,
-    small=6_000,
-    large=2_000,
-    single=1_500,
-    sixteen=3_000,
+    rounds=3,
+    small=3_000,
+    large=1_000,
+    single=700,
+    sixteen=1_500,
     stream_rounds=1,
     streams=200,
     events=150,
