@@ -134,3 +134,52 @@ class BudgetLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.counter_id} for {self.worker}"
+
+
+class Event(models.TextChoices):
+    """What a webhook tells."""
+
+    APPROACHING = "approaching", "Approaching"
+    EXCEEDED = "exceeded", "Exceeded"
+
+
+class DeliveryState(models.TextChoices):
+    PENDING = "pending", "Pending"
+    DELIVERED = "delivered", "Delivered"
+    FAILED = "failed", "Failed"
+
+
+class WebhookDelivery(models.Model):
+    """One message to a budget's webhook: one for each budget, period and event."""
+
+    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.CharField(max_length=20, choices=Event.choices)
+    period_start = models.DateTimeField()
+    url = models.CharField(max_length=500)
+    payload = models.TextField()
+    state = models.CharField(
+        max_length=10, choices=DeliveryState.choices, default=DeliveryState.PENDING
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    response_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    last_error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "tw_webhook_delivery"
+        ordering = ["-created_at"]
+        verbose_name_plural = "webhook deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["budget", "period_start", "event"], name="tw_delivery_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["state", "next_attempt_at"], name="tw_delivery_due"),
+            models.Index(fields=["created_at"], name="tw_delivery_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.url}"
