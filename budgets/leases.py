@@ -44,6 +44,10 @@ class Hold:
     units: int
 
 
+class CounterGoneError(Exception):
+    """The counter was removed: its budget counts something else now, or the ledger was reset."""
+
+
 def slice_of(remaining: int, need: int) -> int:
     """How many units to lease where ``need`` are wanted; 0 where not even those remain."""
     return 0 if remaining < need else max(need, remaining // SHARE)
@@ -56,11 +60,14 @@ def take(
 
     None where the limit does not leave so many. A lease that has expired is replaced by a new
     one, which shows in the answer's ``lease``.
+
+    Raises:
+        CounterGoneError: there is no such counter.
     """
     for _ in range(TRIES):
         row = BudgetCounter.objects.filter(pk=counter).values_list("spent", "leased").first()
         if row is None:
-            return None
+            raise CounterGoneError(counter)
         units = slice_of(limit - row[0] - row[1], need)
         if not units:
             return None
@@ -103,9 +110,9 @@ def give_back(counter: int, lease: int, units: int) -> bool:
         return _shrink(counter, lease, units)
 
 
-def renew(worker: str, until: datetime) -> set[int]:
-    """Move the end of a worker's leases on; the leases that it still has."""
-    mine = BudgetLease.objects.filter(worker=worker)
+def renew(kept: Iterable[int], until: datetime) -> set[int]:
+    """Move the end of leases on; those of them that still exist."""
+    mine = BudgetLease.objects.filter(pk__in=list(kept))
     mine.update(expires_at=until)
     return set(mine.values_list("pk", flat=True))
 

@@ -56,6 +56,10 @@ class BudgetSpec:
         """Units spent from which a warning is given."""
         return -(-self.limit * self.threshold // 100)
 
+    def counts_as(self, other: "BudgetSpec") -> bool:
+        """Whether both count the same requests in the same unit."""
+        return (self.scope, self.pattern, self.unit) == (other.scope, other.pattern, other.unit)
+
     def at(self, moment: float) -> Period:
         """The budget's period at a moment, in seconds since the epoch."""
         return period_of(self.period, self.time_zone, moment, self.reset_at)
@@ -103,13 +107,14 @@ class ScopeIndex:
     """Finds the budgets of a request. Not for two threads at once."""
 
     def __init__(self, budgets: Iterable[BudgetSpec]) -> None:
+        self.specs = tuple(sorted(budgets, key=lambda budget: budget.id))
         self._all: tuple[BudgetSpec, ...] = ()
         self._exact: dict[str, dict[str, tuple[BudgetSpec, ...]]] = {d: {} for d in DIMENSIONS}
         self._patterns: dict[str, list[tuple[Callable[[str], bool], BudgetSpec]]] = {
             dimension: [] for dimension in DIMENSIONS
         }
         self._known: dict[str, dict[str, tuple[BudgetSpec, ...]]] = {d: {} for d in DIMENSIONS}
-        for budget in sorted(budgets, key=lambda budget: budget.id):
+        for budget in self.specs:
             if budget.scope == "global":
                 self._all += (budget,)
             elif _SPECIAL.search(budget.pattern):

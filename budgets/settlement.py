@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, Sum
 
 from budgets import leases
-from budgets.leases import Hold
+from budgets.leases import CounterGoneError, Hold
 from budgets.models import Budget, BudgetCounter
 from budgets.periods import Period
 from budgets.scopes import PER_DOLLAR, BudgetSpec, ScopeIndex, matcher
@@ -43,9 +43,10 @@ Key = tuple[int, float]
 """A budget's id and the start of one of its periods."""
 
 
-def load_specs() -> list[BudgetSpec]:
-    """All active budgets."""
-    return [spec_of(budget) for budget in Budget.objects.filter(active=True).order_by("id")]
+def load_specs(*, active: bool = True) -> list[BudgetSpec]:
+    """The budgets that are enforced, or, without ``active``, all that there are."""
+    budgets = Budget.objects.filter(active=True) if active else Budget.objects.all()
+    return [spec_of(budget) for budget in budgets.order_by("id")]
 
 
 def spec_of(budget: Budget) -> BudgetSpec:
@@ -84,7 +85,8 @@ def units_of(row: UsageRow, unit: str) -> int:
 def settle_rows(rows: Sequence[UsageRow]) -> None:
     """Add rows that are being stored to the counters of their budgets, and end their holds."""
     holds = [Hold(lease, units) for row in rows for lease, units in row.holds]
-    specs = load_specs()
+    # Those that are switched off count too: their counters are right when they come back.
+    specs = load_specs(active=False)
     if not specs and not holds:
         return
     sums, periods = _sums(rows, specs)
@@ -99,7 +101,11 @@ def settle_rows(rows: Sequence[UsageRow]) -> None:
 
 
 def counter_of(spec: BudgetSpec, period: Period) -> int:
-    """The id of the counter of a budget's period; it is built where there is none."""
+    """The id of the counter of a budget's period; it is built where there is none.
+
+    Raises:
+        CounterGoneError: the budget was removed.
+    """
     key = (spec.id, period.start)
     found = _counters([key])
     if key not in found:
@@ -108,14 +114,20 @@ def counter_of(spec: BudgetSpec, period: Period) -> int:
         if built is not None:
             return built
         found = _counters([key])
+        if key not in found:
+            raise CounterGoneError(f"budget {spec.id} is gone")
     return found[key]
 
 
-def reconcile(spec: BudgetSpec, period: Period) -> int:
-    """Set a counter to what the ledger says; the units that it was off by (0 when all is well)."""
+def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | None = None) -> int:
+    """Set a counter to what the ledger says; the units that it was off by (0 when all is well).
+
+    With ``checked_before``, only if nobody has checked it since.
+    """
     with transaction.atomic():
         found = BudgetCounter.objects.filter(budget=spec.id, period_start=_moment(period.start))
-        if not found.update(checked_at=datetime.now(UTC)):  # and writers wait from here on
+        due = found.filter(checked_at__lt=checked_before) if checked_before else found
+        if not due.update(checked_at=datetime.now(UTC)):  # and writers wait from here on
             return 0
         true = spent_in(spec, period)
         off: int = true - found.values_list("spent", flat=True).get()
@@ -190,7 +202,9 @@ def _build(spec: BudgetSpec, period: Period) -> int | None:
     try:
         with transaction.atomic():
             made = BudgetCounter.objects.create(
-                budget_id=spec.id, period_start=_moment(period.start)
+                budget_id=spec.id,
+                period_start=_moment(period.start),
+                checked_at=datetime.now(UTC),
             )
     except IntegrityError:
         return None

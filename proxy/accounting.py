@@ -9,10 +9,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from budgets.estimate import Habits
+from budgets.scopes import PER_DOLLAR
+from budgets.settlement import unpriced_units
 from proxy.call import Call
 from proxy.tap import Tap
 from tokenwatch.tokens import TokenUsage
+from upstreams.candidates import Candidate
 from upstreams.dialects.estimate import prompt_tokens
+from usage.pricebook import PriceBook
 
 NOTHING = TokenUsage()
 
@@ -61,3 +66,21 @@ def _estimate(call: Call, tap: Tap | None) -> TokenUsage:
     if tap is not None and call.endpoint.kind != "embeddings":
         written = tap.estimated_output()
     return TokenUsage(input=read, output=written)
+
+
+def expected_cost(
+    call: Call, candidate: Candidate, usage: TokenUsage, habits: Habits, prices: PriceBook
+) -> int:
+    """Units of a dollar that a request may cost before it is sent; 0 where nobody can say."""
+    if call.endpoint.billing == "free":
+        return 0
+    if usage != NOTHING:
+        cost = prices.cost(
+            call.model,
+            usage,
+            api_type=call.api_type,
+            base_url=candidate.base_url,
+            at=call.arrived,
+        )
+        return unpriced_units() if cost is None else int(cost * PER_DOLLAR)
+    return habits.cost(call.endpoint.kind, call.model) or 0

@@ -46,8 +46,10 @@ class Client:
 
     __slots__ = (
         "_connection",
+        "_more",
         "_receive",
         "_send",
+        "_start",
         "_task",
         "_watcher",
         "answered",
@@ -61,6 +63,10 @@ class Client:
         self._connection = connection
         self._task: asyncio.Task[Any] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._start = b""
+        """Of an upload: what was read of it and not yet sent on."""
+        self._more = True
+        """Of an upload: its end has not come."""
         self.gone = False
         """The client has left; what is sent goes nowhere."""
         self.started = False
@@ -99,24 +105,46 @@ class Client:
             more = message.get("more_body", False)
         return b"".join(parts)
 
-    async def upload(self, seen: Callable[[bytes], None]) -> AsyncIterator[bytes]:
-        """The request body as it arrives, never held as a whole; ``seen`` looks at each part.
+    async def start_of_upload(
+        self, enough: Callable[[bytes], bool], limit: int, seconds: float
+    ) -> None:
+        """Read the start of a body that is streamed through, until ``enough`` says so of it, or
+        up to ``limit`` bytes. `upload` begins with what was read.
+
+        Raises:
+            TooSlow: it takes longer than ``seconds``.
+            ClientGone: the client left in the middle.
+        """
+        start = b""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._more and len(start) < limit and not (start and enough(start)):
+                    start += await self._next_part()
+        except TimeoutError:
+            raise TooSlow from None
+        self._start = start
+
+    async def upload(self) -> AsyncIterator[bytes]:
+        """The request body as it arrives, never held as a whole.
 
         After its end the connection is watched. A disconnect in the middle cancels the task
         that `watch` named.
         """
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._left()
-                raise ClientGone
-            part = message.get("body", b"")
-            more = message.get("more_body", False)
-            if part:
-                seen(part)
+        start, self._start = self._start, b""
+        if start:
+            yield start
+        while self._more:
+            if part := await self._next_part():
                 yield part
         self._start_watching()
+
+    async def _next_part(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._left()
+            raise ClientGone
+        self._more = message.get("more_body", False)
+        return message.get("body", b"")
 
     def watch(self, *, body_read: bool) -> None:
         """From now on, cancel the current task if the client leaves."""

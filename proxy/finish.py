@@ -7,6 +7,8 @@ whoever sends the last bytes of an answer after it has sent nothing that can be 
 
 from decimal import Decimal
 
+from budgets.accounts import Reservation
+from budgets.settlement import units_of
 from proxy.accounting import NOTHING, measure
 from proxy.call import NAME_LENGTH, Call
 from proxy.headers import clean
@@ -32,6 +34,8 @@ class Ending:
         "candidate",
         "error_type",
         "first_byte",
+        "notices",
+        "reservation",
         "row",
         "sent",
         "services",
@@ -53,6 +57,9 @@ class Ending:
         self.tap: Tap | None = None
         self.first_byte: float | None = None
         self.row: UsageRow | None = None
+        self.reservation: Reservation | None = None
+        self.notices: list[tuple[bytes, bytes]] = []
+        """Headers that tell of budgets near their limits."""
 
     def finish(self) -> UsageRow:
         """Record the request; a second call changes nothing."""
@@ -102,7 +109,18 @@ class Ending:
             row.output_audio_tokens = usage.output_audio
             cost = self._cost(model, usage, answer)
             row.cost = f"{cost:.10f}" if cost is not None else None
+        if self.reservation is not None:
+            self._settle(row, self.reservation)
         return row
+
+    def _settle(self, row: UsageRow, reservation: Reservation) -> None:
+        usd, tokens = units_of(row, "usd"), units_of(row, "tokens")
+        row.holds = reservation.settle(usd, tokens)
+        if row.status_code < 400 and not row.usage_estimated:
+            kind = self.call.endpoint.kind
+            self.services.habits.learn(
+                kind, row.model_requested, output=row.output_tokens, cost=usd
+            )
 
     def _cost(self, model: str, usage: TokenUsage, answer: Answer | None) -> Decimal | None:
         if usage == NOTHING:

@@ -7,9 +7,13 @@ places between `decide` and `forward`. Every way out, whatever raised, leads thr
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
 
+from budgets.accounts import Account
+from budgets.estimate import expected_usage
+from budgets.refusals import Refusal, Refused, notices
 from proxy import headers as fields
+from proxy.accounting import expected_cost
 from proxy.bodies import asking_for_usage, multipart_model
 from proxy.call import NAME_LENGTH, Call, read_body
 from proxy.client import Client, ClientGone, TooLarge, TooSlow
@@ -25,13 +29,21 @@ MODEL_SOUGHT_IN = 64 * 1024
 """Bytes of an upload that are searched for the form's model field."""
 
 
+GATED = frozenset({"POST", "PUT", "PATCH"})
+"""Methods that may make a provider do something that costs."""
+
+
 async def handle(call: Call, client: Client, services: Services) -> None:
     """Serve one request under ``/anthropic/`` or ``/openai/``."""
     ending = Ending(call, services)
     exchange: Exchange | None = None
     try:
         await receive(call, client, services)
-        candidate = decide(call, services.policies.snapshot)
+        snapshot = services.policies.snapshot
+        candidate = decide(call, snapshot)
+        accounts = budget_gate(call, snapshot, services, ending)
+        if accounts:
+            await reserve(call, candidate, accounts, services, ending)
         exchange = await forward(call, candidate, client, services, ending)
         await relay(call, exchange, client, ending)
     except TooLarge:
@@ -41,6 +53,17 @@ async def handle(call: Call, client: Client, services: Services) -> None:
     except TooSlow:
         message = "The request body did not arrive within TOKENWATCH_OVERALL_TIMEOUT."
         await refuse(ending, client, 408, "request_timeout", message)
+    except Refused as exc:
+        refused = exc.refusal
+        await refuse(
+            ending,
+            client,
+            refused.status,
+            refused.code,
+            refused.message,
+            details=refused.details(),
+            headers=refused.headers(time.time()),
+        )
     except UpstreamError as exc:
         name = ending.candidate.name if ending.candidate else ""
         await refuse(ending, client, exc.status, exc.code, f"Upstream {name}: {exc}")
@@ -59,8 +82,9 @@ async def handle(call: Call, client: Client, services: Services) -> None:
 
 
 async def receive(call: Call, client: Client, services: Services) -> None:
-    """Read the body, unless it is one that is streamed through."""
+    """Read the body; of one that is streamed through, as much as it takes to know the model."""
     if call.streams_body:
+        await _look_into_upload(call, client, services.config.overall_timeout)
         return
     limit = services.config.max_body_bytes
     length = call.fields.get(b"content-length", b"0")
@@ -72,6 +96,49 @@ async def receive(call: Call, client: Client, services: Services) -> None:
 def decide(call: Call, snapshot: Snapshot) -> Candidate:
     """Who answers."""
     return snapshot.upstreams[call.api_type][0]
+
+
+def budget_gate(
+    call: Call, snapshot: Snapshot, services: Services, ending: Ending
+) -> list[Account]:
+    """The accounts of all budgets that the request counts against.
+
+    Raises:
+        Refused: one of them admits nothing.
+    """
+    if call.method not in GATED:
+        return []
+    budgets = snapshot.budgets.matching(call.app, call.model, call.tag, call.session)
+    if not budgets:
+        return []
+    accounts = services.desk.accounts(budgets, call.arrived)
+    ending.notices = notices(accounts)
+    if refusal := services.desk.gate(accounts):
+        raise Refused(refusal)
+    return accounts
+
+
+async def reserve(
+    call: Call,
+    candidate: Candidate,
+    accounts: list[Account],
+    services: Services,
+    ending: Ending,
+) -> None:
+    """Hold what the request may use of every budget that blocks.
+
+    Raises:
+        Refused: one of them does not leave as much.
+    """
+    habits, prices = services.habits, services.policies.snapshot.prices
+    usage = expected_usage(call.dialect, call.endpoint, call.data, call.model, habits)
+    usd = expected_cost(call, candidate, usage, habits, prices)
+    tokens = usage.input + usage.output
+    needs = [max(1, tokens if a.spec.unit == "tokens" else usd) for a in accounts]
+    held = await services.desk.reserve(accounts, needs)
+    if isinstance(held, Refusal):
+        raise Refused(held)
+    ending.reservation = held
 
 
 async def forward(
@@ -99,7 +166,7 @@ async def forward(
     ending.sent = True
     try:
         exchange = await services.transport.send(
-            call.method, url, headers, _upload(call, client) if call.streams_body else body or None
+            call.method, url, headers, client.upload() if call.streams_body else body or None
         )
     except UpstreamError as exc:
         ending.sent = exc.sent
@@ -117,16 +184,15 @@ def _usage_request(call: Call, services: Services) -> bytes | None:
     return asking_for_usage(call.body, call.data)
 
 
-async def _upload(call: Call, client: Client) -> AsyncIterator[bytes]:
-    start = bytearray()
+async def _look_into_upload(call: Call, client: Client, seconds: float) -> None:
+    if not call.fields.get(b"content-type", b"").lower().startswith(b"multipart"):
+        return  # only a form names a model
 
-    def seek_model(part: bytes) -> None:
-        if not call.model and len(start) < MODEL_SOUGHT_IN:
-            start.extend(part)
-            call.model = fields.clean(multipart_model(bytes(start)), NAME_LENGTH)
+    def names_model(start: bytes) -> bool:
+        call.model = fields.clean(multipart_model(start), NAME_LENGTH)
+        return call.model != ""
 
-    async for part in client.upload(seek_model):
-        yield part
+    await client.start_of_upload(names_model, MODEL_SOUGHT_IN, seconds)
 
 
 def _forget_cancellation() -> None:

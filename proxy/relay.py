@@ -13,6 +13,7 @@ from proxy.client import Client
 from proxy.decoding import Undecodable
 from proxy.finish import Ending
 from proxy.tap import JsonTap, Tap, tap_for
+from upstreams.dialects.base import JSON
 from upstreams.errors import BrokenBody
 from upstreams.transport import Exchange
 from usage.rows import UsageRow
@@ -133,20 +134,30 @@ class _Relay:
         return self.tap.feed(chunk)
 
 
-async def refuse(ending: Ending, client: Client, status: int, code: str, message: str) -> None:
+async def refuse(
+    ending: Ending,
+    client: Client,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    details: JSON | None = None,
+    headers: Pairs | None = None,
+) -> None:
     """Answer with an error in the provider's shape; where an answer has begun, break it off."""
     ending.error_type = ending.error_type or code
     if client.started:
         return
     ending.status = status
     ending.finish()
-    body = ending.call.dialect.error_body(status, message, code)
-    headers = [
+    body = ending.call.dialect.error_body(status, message, code, details)
+    head = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
+        *(headers or []),
         *_our_headers(ending),
     ]
-    await client.answer(status, headers, body)
+    await client.answer(status, head, body)
 
 
 def _our_headers(ending: Ending) -> Pairs:
@@ -157,6 +168,8 @@ def _our_headers(ending: Ending) -> Pairs:
     ]
     if ending.candidate is not None:
         pairs.append((b"x-tokenwatch-upstream", ending.candidate.name.encode("ascii", "replace")))
+    if ending.notices:
+        pairs.extend(ending.notices)
     return pairs
 
 

@@ -4,6 +4,8 @@ import asyncio
 import atexit
 import gc
 
+from budgets.desk import Desk
+from budgets.estimate import Habits
 from proxy.snapshot import Policies
 from tokenwatch.conf import Config
 from upstreams.transport import Transport
@@ -20,12 +22,19 @@ class Services:
         self.config = config
         self.policies = Policies(config)
         self.ledger = Ledger(config.spool_dir)
+        self.desk = Desk(
+            lambda: self.policies.snapshot.budgets,
+            lambda: self.ledger.depth() == 0,
+            fail_open=config.budget_fail_mode == "open",
+        )
+        self.habits = Habits()
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
 
     async def start(self) -> None:
         """Start the threads and open the pool; blocking work stays off the event loop."""
         await asyncio.to_thread(self.policies.start)
         await asyncio.to_thread(self.ledger.start)
+        await self.desk.start()
         self.transport = Transport(
             connect_timeout=self.config.connect_timeout,
             overall_timeout=self.config.overall_timeout,
@@ -38,11 +47,13 @@ class Services:
     async def stop(self) -> None:
         """Close the pool and write every row that was recorded."""
         await self.transport.close()
+        await self.desk.stop()
         await asyncio.to_thread(self.stop_threads)
 
     def stop_threads(self) -> None:
         self.policies.stop()
-        self.ledger.stop(FLUSH_SECONDS)
+        if self.ledger.stop(FLUSH_SECONDS):
+            self.desk.release()
 
 
 class ServicesHolder:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from django.db import Error, connection
 
+from budgets.scopes import ScopeIndex
+from budgets.settlement import load_specs
 from tokenwatch import policy
 from tokenwatch.conf import Config
 from upstreams.candidates import Candidates, compose, load_upstreams
@@ -29,6 +31,7 @@ class Snapshot:
     version: int
     upstreams: Candidates
     prices: PriceBook
+    budgets: ScopeIndex
 
 
 class Policies:
@@ -39,7 +42,7 @@ class Policies:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self.snapshot = Snapshot(-1, compose(config, []), PriceBook([]))
+        self.snapshot = Snapshot(-1, compose(config, []), PriceBook([]), ScopeIndex([]))
 
     def start(self) -> None:
         """Load once, then keep watching in a thread."""
@@ -59,8 +62,7 @@ class Policies:
             # Read first: a change between the two reads is then found by the next check.
             version = policy.current()
             if version != self.snapshot.version:
-                upstreams = compose(self._config, load_upstreams())
-                self.snapshot = Snapshot(version, upstreams, load_price_book())
+                self.snapshot = self._load(version)
         except Error as exc:  # InterfaceError is no DatabaseError
             connection.close()
             if not self._failing:
@@ -71,6 +73,14 @@ class Policies:
             if self._failing:
                 logger.warning("policies are read again")
             self._failing = False
+
+    def _load(self, version: int) -> Snapshot:
+        return Snapshot(
+            version,
+            compose(self._config, load_upstreams()),
+            load_price_book(),
+            ScopeIndex(load_specs() if self._config.budget_enabled else []),
+        )
 
     def _watch(self) -> None:
         while not self._stop.wait(CHECK_SECONDS):

@@ -73,7 +73,7 @@ def test_a_dead_workers_lease_comes_back_and_its_late_rows_still_count(counter):
 
 def test_a_renewed_lease_stays_and_an_expired_one_is_replaced(counter):
     mine, other = take(counter, 10), take(counter, 10, worker="b")
-    assert leases.renew("a", NOW + 2 * LIFE) == {mine.lease}
+    assert leases.renew([mine.lease], NOW + 2 * LIFE) == {mine.lease}
     assert leases.expire(NOW + LIFE + timedelta(seconds=1)) == 1
     again = take(counter, 10, worker="b", lease=other.lease)
     assert again.lease not in {mine.lease, other.lease}
@@ -141,12 +141,10 @@ class Workers(RuleBasedStateMachine):
         lease = self.lease.pop(worker, None)
         if lease is None:
             return
-        for other in set("abc") - {worker}:
-            leases.renew(other, self.now + 3 * LIFE)
+        leases.renew(self.lease.values(), self.now + 3 * LIFE)
         self.now += LIFE + timedelta(seconds=1)
         leases.expire(self.now)
-        for other in set("abc") - {worker}:
-            leases.renew(other, self.now + LIFE)
+        leases.renew(self.lease.values(), self.now + LIFE)
         assert not BudgetLease.objects.filter(pk=lease).exists()
         self.available[worker] = 0
         self.error += sum(hold.units for _, hold in self.finished if hold.lease == lease)

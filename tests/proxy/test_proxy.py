@@ -381,13 +381,30 @@ async def test_a_client_that_leaves_in_the_middle_of_an_upload(tmp_path):
             _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
             writer.write(
                 b"POST /openai/v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n"
-                b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\nabc"
+                b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\n"
+                b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b\r\n'
             )
             await upstream.until(lambda: upstream.connections > 0)
             writer.close()
             row = await proxy.ledger.one()
             await asyncio.wait_for(upstream.left.wait(), 5)
     assert (row.status_code, row.error_type) == (499, "client_disconnected")
+    assert row.model_requested == "whisper-1"
+
+
+async def test_a_client_that_leaves_at_the_start_of_an_upload(tmp_path):
+    async with raw_upstream(replying(JSON_ANSWER)) as upstream:
+        async with running(upstream.url, tmp_path) as proxy:
+            _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            writer.write(
+                b"POST /openai/v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n"
+                b"content-type: multipart/form-data; boundary=b\r\ncontent-length: 1000\r\n\r\nabc"
+            )
+            await writer.drain()
+            writer.close()
+            row = await proxy.ledger.one()
+    assert (row.status_code, row.error_type, row.attempts) == (499, "client_disconnected", 0)
+    assert upstream.connections == 0
 
 
 async def test_a_body_past_the_limit_is_a_413(client, tmp_path):

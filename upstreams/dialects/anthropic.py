@@ -132,12 +132,14 @@ class Anthropic:
             body, ("system", "messages", "prompt"), ("tools", "output_config", "output_format")
         )
 
-    def error_body(self, status: int, message: str, code: str) -> bytes:
+    def error_body(
+        self, status: int, message: str, code: str, details: JSON | None = None
+    ) -> bytes:
         """``{"type": "error", "error": {"type", "message"}}`` with TokenWatch's code beside
         them; Anthropic's SDK keeps the body as it is and takes the class from the status."""
         fallback = "api_error" if status >= 500 else "invalid_request_error"
         kind = _ERROR_TYPES.get(status, fallback)
-        error = {"type": kind, "message": message, "code": code}
+        error = {"type": kind, "message": message, "code": code, **(details or {})}
         return orjson.dumps({"type": "error", "error": error})
 
 

@@ -82,7 +82,10 @@ class Dialect(Protocol):
         Images, audio and files in base64 are left out."""
         ...
 
-    def error_body(self, status: int, message: str, code: str) -> bytes:
+    def error_body(
+        self, status: int, message: str, code: str, details: JSON | None = None
+    ) -> bytes:
         """An error of TokenWatch's own in the provider's shape, such that its SDK raises the
-        exception of that status. ``code`` is TokenWatch's, for example ``upstream_timeout``."""
+        exception of that status. ``code`` is TokenWatch's, for example ``upstream_timeout``;
+        ``details`` are more members of the error object, for programs."""
         ...

@@ -152,7 +152,9 @@ class OpenAI:
             ("tools", "functions", "response_format"),
         )
 
-    def error_body(self, status: int, message: str, code: str) -> bytes:
+    def error_body(
+        self, status: int, message: str, code: str, details: JSON | None = None
+    ) -> bytes:
         """``{"error": {"message", "type", "code", "param"}}``, the type as OpenAI's own API
         gives it; its SDK takes ``error`` for the exception's body and the class from the status.
         """
@@ -160,7 +162,7 @@ class OpenAI:
             kind = "rate_limit_error"
         else:
             kind = "server_error" if status >= 500 else "invalid_request_error"
-        error = {"message": message, "type": kind, "code": code, "param": None}
+        error = {"message": message, "type": kind, "code": code, "param": None, **(details or {})}
         return orjson.dumps({"error": error})
 
 
