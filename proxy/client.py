@@ -16,6 +16,10 @@ Send = Callable[[Message], Awaitable[None]]
 Pairs = list[tuple[bytes, bytes]]
 
 
+OVERLAP = 1024
+"""Bytes of an upload's earlier part that are looked at again with the next."""
+
+
 class Connection(Protocol):
     """A server's connection that can more than ASGI (`tokenwatch.server.Served`)."""
 
@@ -108,21 +112,25 @@ class Client:
     async def start_of_upload(
         self, enough: Callable[[bytes], bool], limit: int, seconds: float
     ) -> None:
-        """Read the start of a body that is streamed through, until ``enough`` says so of it, or
-        up to ``limit`` bytes. `upload` begins with what was read.
+        """Read the start of a body that is streamed through, until ``enough`` says so of what
+        came last (a part with `OVERLAP` bytes before it), or ``limit`` bytes have come.
+        `upload` begins with what was read.
 
         Raises:
             TooSlow: it takes longer than ``seconds``.
             ClientGone: the client left in the middle.
         """
-        start = b""
+        start = bytearray()
         try:
             async with asyncio.timeout(seconds):
-                while self._more and len(start) < limit and not (start and enough(start)):
+                while self._more and len(start) < limit:
+                    before = max(0, len(start) - OVERLAP)
                     start += await self._next_part()
+                    if enough(bytes(start[before:])):
+                        break
         except TimeoutError:
             raise TooSlow from None
-        self._start = start
+        self._start = bytes(start)
 
     async def upload(self) -> AsyncIterator[bytes]:
         """The request body as it arrives, never held as a whole.

@@ -21,12 +21,14 @@ from proxy.finish import Ending
 from proxy.relay import refuse, relay
 from proxy.services import Services
 from proxy.snapshot import Snapshot
+from tokenwatch.conf import Config
 from upstreams.candidates import Candidate
 from upstreams.errors import UpstreamError
 from upstreams.transport import Exchange
 
 MODEL_SOUGHT_IN = 64 * 1024
-"""Bytes of an upload that are searched for the form's model field."""
+"""Bytes of an upload that are searched for the form's model field. Where the model makes the
+price, the whole of it is, up to TOKENWATCH_MAX_BODY_BYTES: a form may send its file first."""
 
 
 GATED = frozenset({"POST", "PUT", "PATCH"})
@@ -84,7 +86,7 @@ async def handle(call: Call, client: Client, services: Services) -> None:
 async def receive(call: Call, client: Client, services: Services) -> None:
     """Read the body; of one that is streamed through, as much as it takes to know the model."""
     if call.streams_body:
-        await _look_into_upload(call, client, services.config.overall_timeout)
+        await _look_into_upload(call, client, services.config)
         return
     limit = services.config.max_body_bytes
     length = call.fields.get(b"content-length", b"0")
@@ -184,15 +186,17 @@ def _usage_request(call: Call, services: Services) -> bytes | None:
     return asking_for_usage(call.body, call.data)
 
 
-async def _look_into_upload(call: Call, client: Client, seconds: float) -> None:
+async def _look_into_upload(call: Call, client: Client, config: Config) -> None:
     if not call.fields.get(b"content-type", b"").lower().startswith(b"multipart"):
         return  # only a form names a model
 
-    def names_model(start: bytes) -> bool:
-        call.model = fields.clean(multipart_model(start), NAME_LENGTH)
+    def names_model(part: bytes) -> bool:
+        call.model = fields.clean(multipart_model(part), NAME_LENGTH)
         return call.model != ""
 
-    await client.start_of_upload(names_model, MODEL_SOUGHT_IN, seconds)
+    billed = call.endpoint.billing in ("units", "tokens")
+    limit = config.max_body_bytes if billed else MODEL_SOUGHT_IN
+    await client.start_of_upload(names_model, limit, config.overall_timeout)
 
 
 def _forget_cancellation() -> None:

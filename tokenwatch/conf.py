@@ -176,10 +176,11 @@ class Config:
     redact_stored_prompts: bool = _setting(boolean, "true")
     prompt_retention_days: int = _setting(integer(1), "30")
 
-    # Budgets (not in this version yet)
+    # Budgets
     budget_enabled: bool = _setting(boolean, "true")
     budget_fail_mode: str = _setting(choice("open", "closed"), "open")
     unpriced_cost: str = _setting(money_or_admit, "admit")
+    allow_private_webhooks: bool = _setting(boolean, "false")
 
     # OpenTelemetry (not in this version yet)
     otel_enabled: bool = _setting(boolean, "false")

@@ -54,6 +54,7 @@ def test_each_budget_counts_its_scope():
     assert spent() == {
         ("all", 23): 3 * CENT,
         ("cr*", 23): 2 * CENT,
+        ("crm", 23): 2 * CENT,  # so that it is right when it is switched on
         ("gpt-4o-mini", 23): 2 * CENT,
         ("search", 23): 120,
     }
