@@ -6,7 +6,10 @@ or tokens. SQLite adds decimals up in binary floating point; integers are exact 
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
+
+from budgets.validation import Draft, problems
 
 
 class Scope(models.TextChoices):
@@ -83,11 +86,34 @@ class Budget(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Counters of another scope or unit count something else: they are built anew."""
         with transaction.atomic():
-            before = Budget.objects.filter(pk=self.pk).values_list("scope", "pattern", "unit")
-            known = before.first()
+            before = Budget.objects.filter(pk=self.pk).first()
             super().save(*args, **kwargs)
-            if known is not None and known != (self.scope, self.pattern, self.unit):
+            if before is not None and before.counts != self.counts:
                 BudgetCounter.objects.filter(budget=self).delete()
+
+    @property
+    def counts(self) -> tuple[str, str, str]:
+        """What it counts, and in which unit."""
+        return self.scope, self.pattern or "", self.unit  # Oracle keeps an empty pattern as NULL
+
+    def clean(self) -> None:
+        """Refuse what could never match or never act.
+
+        Raises:
+            ValidationError: by field.
+        """
+        draft = Draft(
+            scope=self.scope,
+            pattern=self.pattern or "",
+            unit=self.unit,
+            limit=self.limit,
+            time_zone=self.time_zone,
+            action=self.action,
+            threshold=self.threshold,
+            webhook_url=self.webhook_url or "",
+        )
+        if found := problems(draft):
+            raise ValidationError(found)
 
 
 class BudgetCounter(models.Model):

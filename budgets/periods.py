@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 HOUR = 3600
 
@@ -31,7 +31,6 @@ def period_of(kind: str, time_zone: str, at: float, reset_at: float | None = Non
 
     Raises:
         KeyError: there is no such kind.
-        zoneinfo.ZoneInfoNotFoundError: there is no such time zone.
     """
     period = _natural(kind, time_zone, at)
     if reset_at is None:
@@ -60,7 +59,11 @@ def _natural(kind: str, time_zone: str, at: float) -> Period:
 
 @lru_cache(maxsize=256)
 def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+    """A time zone; UTC where nobody knows the name, as a request must not fail for that."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
 
 
 def _midnight(zone: ZoneInfo, day: date) -> float:

@@ -125,7 +125,7 @@ def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | No
     With ``checked_before``, only if nobody has checked it since.
     """
     with transaction.atomic():
-        found = BudgetCounter.objects.filter(budget=spec.id, period_start=_moment(period.start))
+        found = BudgetCounter.objects.filter(budget=spec.id, period_start=moment(period.start))
         due = found.filter(checked_at__lt=checked_before) if checked_before else found
         if not due.update(checked_at=datetime.now(UTC)):  # and writers wait from here on
             return 0
@@ -136,11 +136,16 @@ def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | No
         return off
 
 
+def forget_counters() -> None:
+    """Remove all counters, as the ledger was emptied: they are built from it anew."""
+    BudgetCounter.objects.all().delete()
+
+
 def spent_in(spec: BudgetSpec, period: Period) -> int:
     """The sum of the ledger's rows that count against a budget in a period."""
-    rows = UsageRecord.objects.filter(created_at__gte=_moment(period.start))
+    rows = UsageRecord.objects.filter(created_at__gte=moment(period.start))
     if period.end is not None:
-        rows = rows.filter(created_at__lt=_moment(period.end))
+        rows = rows.filter(created_at__lt=moment(period.end))
     figures = (
         {"unpriced": Count("pk", filter=Q(cost__isnull=True)), "cost_sum": Sum("cost")}
         if spec.unit == "usd"
@@ -182,8 +187,8 @@ def _sums(
     return sums, periods
 
 
-def _within(period: Period, moment: float) -> bool:
-    return period.start <= moment and (period.end is None or moment < period.end)
+def _within(period: Period, at: float) -> bool:
+    return period.start <= at and (period.end is None or at < period.end)
 
 
 def _counters(keys: Iterable[Key]) -> dict[Key, int]:
@@ -191,7 +196,7 @@ def _counters(keys: Iterable[Key]) -> dict[Key, int]:
     wanted = set(keys)
     found = BudgetCounter.objects.filter(
         budget__in={budget for budget, _ in wanted},
-        period_start__in={_moment(start) for _, start in wanted},
+        period_start__in={moment(start) for _, start in wanted},
     ).values_list("budget_id", "period_start", "pk")
     by_key = {(budget, start.timestamp()): pk for budget, start, pk in found}
     return {key: pk for key, pk in by_key.items() if key in wanted}
@@ -203,7 +208,7 @@ def _build(spec: BudgetSpec, period: Period) -> int | None:
         with transaction.atomic():
             made = BudgetCounter.objects.create(
                 budget_id=spec.id,
-                period_start=_moment(period.start),
+                period_start=moment(period.start),
                 checked_at=datetime.now(UTC),
             )
     except IntegrityError:
@@ -214,5 +219,6 @@ def _build(spec: BudgetSpec, period: Period) -> int | None:
     return made.pk
 
 
-def _moment(seconds: float) -> datetime:
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as the database keeps them."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -6,6 +6,7 @@ import gc
 
 from budgets.desk import Desk
 from budgets.estimate import Habits
+from budgets.webhooks import WebhookSender
 from proxy.snapshot import Policies
 from tokenwatch.conf import Config
 from upstreams.transport import Transport
@@ -28,6 +29,7 @@ class Services:
             fail_open=config.budget_fail_mode == "open",
         )
         self.habits = Habits()
+        self.webhooks = WebhookSender(allow_private=config.allow_private_webhooks)
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
 
     async def start(self) -> None:
@@ -35,6 +37,8 @@ class Services:
         await asyncio.to_thread(self.policies.start)
         await asyncio.to_thread(self.ledger.start)
         await self.desk.start()
+        if self.config.budget_enabled:
+            self.webhooks.start()
         self.transport = Transport(
             connect_timeout=self.config.connect_timeout,
             overall_timeout=self.config.overall_timeout,
@@ -51,6 +55,7 @@ class Services:
         await asyncio.to_thread(self.stop_threads)
 
     def stop_threads(self) -> None:
+        self.webhooks.stop()
         self.policies.stop()
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()

@@ -22,8 +22,13 @@ COMPOSES = ("tokenwatch/asgi.py", "tokenwatch/urls.py", "tokenwatch/management/"
 """The parts of the project's base that put the rest together."""
 
 PURE = (
+    "budgets/accounts.py",
+    "budgets/estimate.py",
     "budgets/periods.py",
+    "budgets/refusals.py",
     "budgets/scopes.py",
+    "budgets/validation.py",
+    "budgets/webhook_rules.py",
     "tokenwatch/tokens.py",
     "upstreams/dialects/",
     "upstreams/errors.py",

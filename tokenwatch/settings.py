@@ -216,6 +216,21 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Policies",
+                "items": [
+                    {
+                        "title": "Budgets",
+                        "icon": "savings",
+                        "link": reverse_lazy("admin:budgets_budget_changelist"),
+                    },
+                    {
+                        "title": "Webhook log",
+                        "icon": "webhook",
+                        "link": reverse_lazy("admin:budgets_webhookdelivery_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Providers",
                 "items": [
                     {

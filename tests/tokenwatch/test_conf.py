@@ -44,6 +44,7 @@ DEFAULTS = {
     "BUDGET_ENABLED": True,
     "BUDGET_FAIL_MODE": "open",
     "UNPRICED_COST": "admit",
+    "ALLOW_PRIVATE_WEBHOOKS": False,
     "OTEL_ENABLED": False,
     "OTEL_ENDPOINT": "http://localhost:4317",
     "OTEL_SERVICE_NAME": "tokenwatch",
@@ -78,6 +79,7 @@ BAD = {
     "BUDGET_ENABLED": ["y/n"],
     "BUDGET_FAIL_MODE": ["shut"],
     "UNPRICED_COST": ["-1", "free", "nan"],
+    "ALLOW_PRIVATE_WEBHOOKS": ["some"],
     "OTEL_ENABLED": ["otel"],
     "OTEL_ENDPOINT": ["localhost:4317"],
 }

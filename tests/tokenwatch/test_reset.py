@@ -1,5 +1,6 @@
 """`reset` empties the ledger and nothing else."""
 
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
@@ -43,3 +44,18 @@ def test_without_yes_and_without_a_terminal_nothing_is_deleted(
     with pytest.raises(Error, match="--yes"):
         call_command("reset")
     assert UsageRecord.objects.count() == 2
+
+
+@pytest.mark.usefixtures("ledger")
+def test_budgets_begin_at_nothing() -> None:
+    from budgets.figures import statuses
+    from budgets.models import Budget
+
+    made = Budget.objects.create(name="all", limit=5, period="total")
+    writer.insert([usage_row(cost="2.0000000000")], check=False)
+    now = datetime.fromtimestamp(NOON, UTC)
+    assert statuses([made], now)[0].share > 0.4
+    call_command("reset", "--yes", stdout=StringIO())
+    assert statuses([made], now)[0].spent == 0
+    writer.insert([usage_row(cost="1.0000000000")], check=False)
+    assert statuses([made], now)[0].share == 0.2
