@@ -16,7 +16,7 @@ import orjson
 from proxy import headers as fields
 from upstreams.dialects import DIALECTS
 from upstreams.dialects.base import Dialect, Endpoint
-from upstreams.dialects.requests import requested_model, wants_stream
+from upstreams.dialects.requests import last_user_text, requested_model, wants_stream
 
 NAME_LENGTH = 200
 """Longest app, session, tag or model that the ledger keeps."""
@@ -59,6 +59,10 @@ class Call:
     stream: bool = False
     usage_added: bool = False
     """TokenWatch asked for the usage chunk, and takes it out again."""
+
+    def last_user_text(self) -> str:
+        """What the user said last; empty where the body is not read or says nothing."""
+        return last_user_text(self.dialect, self.data) if self.data else ""
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.started) * 1000)

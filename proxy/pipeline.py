@@ -42,6 +42,7 @@ async def handle(call: Call, client: Client, services: Services) -> None:
     try:
         await receive(call, client, services)
         snapshot = services.policies.snapshot
+        tag(call, snapshot)
         candidate = decide(call, snapshot)
         accounts = budget_gate(call, snapshot, services, ending)
         if accounts:
@@ -93,6 +94,12 @@ async def receive(call: Call, client: Client, services: Services) -> None:
     if length.isdigit() and int(length) > limit:
         raise TooLarge  # before the client is told to go on by a 100
     read_body(call, await client.body(limit, services.config.overall_timeout))
+
+
+def tag(call: Call, snapshot: Snapshot) -> None:
+    """Give the request the tag of the first rule that matches, where its client sent none."""
+    if not call.tag:
+        call.tag = snapshot.tags.tag(call.app, call.last_user_text)
 
 
 def decide(call: Call, snapshot: Snapshot) -> Candidate:

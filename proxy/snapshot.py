@@ -14,6 +14,8 @@ from django.db import Error, connection
 
 from budgets.scopes import ScopeIndex
 from budgets.settlement import load_specs
+from routing.store import load_tag_rules
+from routing.tags import TagRules
 from tokenwatch import policy
 from tokenwatch.conf import Config
 from upstreams.candidates import Candidates, compose, load_upstreams
@@ -32,6 +34,7 @@ class Snapshot:
     upstreams: Candidates
     prices: PriceBook
     budgets: ScopeIndex
+    tags: TagRules
 
 
 class Policies:
@@ -42,7 +45,9 @@ class Policies:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self.snapshot = Snapshot(-1, compose(config, []), PriceBook([]), ScopeIndex([]))
+        self.snapshot = Snapshot(
+            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([])
+        )
 
     def start(self) -> None:
         """Load once, then keep watching in a thread."""
@@ -80,6 +85,7 @@ class Policies:
             compose(self._config, load_upstreams()),
             load_price_book(),
             ScopeIndex(load_specs() if self._config.budget_enabled else []),
+            load_tag_rules(),
         )
 
     def _watch(self) -> None:

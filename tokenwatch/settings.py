@@ -123,6 +123,7 @@ INSTALLED_APPS = [
     "upstreams",
     "usage",
     "budgets",
+    "routing",
     "proxy",
 ]
 MIDDLEWARE = [
@@ -210,7 +211,7 @@ UNFOLD = {
                     },
                     {
                         "title": "Prices",
-                        "icon": "sell",
+                        "icon": "payments",
                         "link": reverse_lazy("admin:usage_modelprice_changelist"),
                     },
                 ],
@@ -222,6 +223,11 @@ UNFOLD = {
                         "title": "Budgets",
                         "icon": "savings",
                         "link": reverse_lazy("admin:budgets_budget_changelist"),
+                    },
+                    {
+                        "title": "Tag rules",
+                        "icon": "sell",
+                        "link": reverse_lazy("admin:routing_tagrule_changelist"),
                     },
                     {
                         "title": "Webhook log",

@@ -6,6 +6,8 @@ that needs rows to go on sets ``recorder.answer`` first.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -17,18 +19,19 @@ from django.core.management import call_command
 from django.db.models import Model
 from django.test import RequestFactory
 
-from budgets import bookkeeping, settlement
+from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
-from budgets.models import Budget
+from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
 from proxy.snapshot import Policies
+from routing.models import TagRule
 from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
 from tokenwatch import policy
 from tokenwatch.conf import config
 from upstreams.candidates import load_upstreams
 from upstreams.models import Upstream
-from usage import ledger, price_review, stats, tailing, writer
+from usage import costs, ledger, price_review, stats, tailing, writer
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book
 
@@ -176,16 +179,30 @@ def look_at_budgets(recorder: Recorder) -> None:
 
 
 def settle(recorder: Recorder) -> None:
+    recorder.answer = _one_budget(BUDGET)
+    settlement.settle_rows([usage_row(source_app="checkout", holds=[(9, 5)])])
+
+
+def note_events(recorder: Recorder) -> None:
+    """A budget that is used up, and its webhook not told yet."""
+    told = copy(BUDGET)
+    told.webhook_url, told.limit = "https://hooks.example", Decimal("0.0000000001")
+    recorder.answer = _one_budget(told)
+    assert webhooks.note_events(datetime.fromtimestamp(NOON, UTC)) == 1
+
+
+def _one_budget(budget: Budget) -> Callable[[Executed], Sequence[tuple[Any, ...]]]:
     columns = [field.attname for field in Budget._meta.concrete_fields]
-    stored = tuple(getattr(BUDGET, name) for name in columns)
+    stored = tuple(
+        SPEC.id if name == "id" else _as_oracle(getattr(budget, name)) for name in columns
+    )
 
     def answer(call: Executed) -> Sequence[tuple[Any, ...]]:
         if call.sql.startswith("SELECT") and '"TIME_ZONE"' in call.sql:
-            return [tuple(_as_oracle(value) for value in stored)]
+            return [stored]
         return one_counter(call)
 
-    recorder.answer = answer
-    settlement.settle_rows([usage_row(source_app="checkout", holds=[(9, 5)])])
+    return answer
 
 
 def _as_oracle(value: Any) -> Any:
@@ -219,8 +236,21 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "lend": lend,
     "look at budgets": look_at_budgets,
     "settle": settle,
+    "how budgets stand": lambda _: figures.statuses([BUDGET], NOW),
+    "a budget's pace": lambda _: [
+        pace.daily(replace(SPEC, scope=scope), NOW.date()) for scope in ("app", "model")
+    ],
+    "note webhooks' events": note_events,
+    "deliver a webhook": lambda _: webhooks.deliver_next(NOW, allow_private=False),
+    "drop old webhooks": lambda _: webhooks.clean(NOW),
+    # routing
+    "save a tag rule": save(
+        TagRule(name="t", kind="tag_app", pattern="a", tag="b", created_at=NOW)
+    ),
     # statistics
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
+    "costs by session": lambda _: costs.by_session(None, NOW, 20),
+    "costs by day": lambda _: costs.daily(None, NOW.date()),
     "newest requests": lambda _: tailing.newest(20),
     "follow requests": follow,
     "prices reviewed": lambda _: list(price_review.reviewed(NOW)),
@@ -234,7 +264,13 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
         "upstream", "add", "x", "--api-type", "openai", "--base-url", "https://api.example"
     ),
     "upstream list": command("upstream", "list"),
+    "budget status": command("budget", "status"),
+    "cost by tag": command("cost", "by-tag"),
+    "forecast": command("cost", "forecast"),
     # admin
+    "budgets page": admin_list(Budget, q="checkout", scope="app"),
+    "webhooks page": admin_list(WebhookDelivery, state="failed"),
+    "tag rules page": admin_list(TagRule, q="a"),
     "requests page": admin_list(UsageRecord),
     "requests searched": admin_list(UsageRecord, q="gpt-4o 50%_\\"),
     "requests filtered": admin_list(

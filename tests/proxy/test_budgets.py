@@ -385,3 +385,18 @@ async def test_a_budget_can_be_switched_off(tmp_path):
     await run(lambda: budget(killed=True))
     async with budgeted(tmp_path, budget_enabled="false") as it:
         assert (await it.ask()).status_code == 200
+
+
+async def test_a_tag_rule_decides_which_budget_counts(tmp_path):
+    from routing.models import TagRule
+
+    values = {"name": "r", "kind": "tag_regex", "pattern": "(?i)how much", "tag": "prices"}
+    await run(lambda: TagRule.objects.create(**values))
+    await run(lambda: budget(scope="tag", pattern="prices", killed=True))
+    async with budgeted(tmp_path) as it:
+        refused = await it.ask()
+        named = await it.ask(Tag="other")
+        await it.settled()
+    assert (refused.status_code, named.status_code) == (429, 200)
+    tags = await run(lambda: sorted(UsageRecord.objects.values_list("feature_tag", flat=True)))
+    assert tags == ["other", "prices"]
