@@ -192,6 +192,7 @@ class UsageRecordAdmin(ModelAdmin):
                     "finish_reason",
                     "latency_ms",
                     "ttft_ms",
+                    "overhead_ms",
                 )
             },
         ),
@@ -211,18 +212,23 @@ class UsageRecordAdmin(ModelAdmin):
                 )
             },
         ),
-        ("Cost", {"fields": ("price", "saved_cost")}),
+        ("Cost", {"fields": ("price", "saved_cost", "routing_saved")}),
         (
             "Route",
             {
                 "fields": (
+                    "model_routed",
                     "upstream",
                     "attempts",
+                    "attempt_log",
                     "routing_rule",
                     "ab_test",
                     "ab_variant",
                     "cache_tier",
                     "cache_similarity",
+                    "cache_note",
+                    "cache_entry",
+                    "decision",
                 )
             },
         ),

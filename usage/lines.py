@@ -22,6 +22,7 @@ LENGTHS = {
     "endpoint": 200,
     "model_requested": 200,
     "model_used": 200,
+    "model_routed": 200,
     "upstream": 100,
     "error_type": 100,
     "service_tier": 50,
@@ -30,9 +31,13 @@ LENGTHS = {
     "session_id": 200,
     "feature_tag": 200,
     "cache_tier": 20,
+    "cache_note": 100,
+    "cache_entry": 32,
     "routing_rule": 100,
     "ab_test": 100,
     "ab_variant": 20,
+    "attempt_log": 500,
+    "decision": 1000,
 }
 """Longest text kept, by column, in UTF-16 units (what Oracle's NVARCHAR2 counts)."""
 
@@ -216,6 +221,8 @@ _CHECKS: dict[str, Check] = {
     "usage_estimated": _flag,
     "cost": _money,
     "saved_cost": _money,
+    "routing_saved": _money,
+    "overhead_ms": _ratio,
     "latency_ms": _count(COUNT_MAX),
     "ttft_ms": _count(COUNT_MAX, optional=True),
     "cache_similarity": _ratio,

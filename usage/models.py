@@ -17,6 +17,7 @@ class UsageRecord(models.Model):
     endpoint = models.CharField(max_length=NAME_LENGTH)
     model_requested = models.CharField(max_length=NAME_LENGTH, blank=True)
     model_used = models.CharField(max_length=NAME_LENGTH, blank=True)
+    model_routed = models.CharField(max_length=NAME_LENGTH, blank=True)
     upstream = models.CharField(max_length=100, blank=True)
     status_code = models.PositiveSmallIntegerField()
     error_type = models.CharField(max_length=100, blank=True)
@@ -35,16 +36,22 @@ class UsageRecord(models.Model):
     cost = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
     latency_ms = models.BigIntegerField(default=0)
     ttft_ms = models.BigIntegerField(null=True, blank=True)
+    overhead_ms = models.FloatField(null=True, blank=True)
     source_app = models.CharField(max_length=NAME_LENGTH, blank=True)
     session_id = models.CharField(max_length=NAME_LENGTH, blank=True)
     feature_tag = models.CharField(max_length=NAME_LENGTH, blank=True)
     cache_tier = models.CharField(max_length=20, blank=True)
     cache_similarity = models.FloatField(null=True, blank=True)
+    cache_note = models.CharField(max_length=100, blank=True)
+    cache_entry = models.CharField(max_length=32, blank=True)
     saved_cost = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
+    routing_saved = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
     routing_rule = models.CharField(max_length=100, blank=True)
     ab_test = models.CharField(max_length=100, blank=True)
     ab_variant = models.CharField(max_length=20, blank=True)
     attempts = models.PositiveSmallIntegerField(default=0)
+    attempt_log = models.CharField(max_length=500, blank=True)
+    decision = models.CharField(max_length=1000, blank=True)
 
     class Meta:
         db_table = "tw_usage"
@@ -93,6 +100,7 @@ class UsageRollup(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0)
     cost = models.DecimalField(max_digits=20, decimal_places=10, default=0)
     saved_cost = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    routing_saved = models.DecimalField(max_digits=20, decimal_places=10, default=0)
     latency_ms = models.BigIntegerField(default=0, help_text="Sum over the requests.")
 
     class Meta:

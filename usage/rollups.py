@@ -35,6 +35,7 @@ class Sums:
     reasoning_tokens: int = 0
     cost: Decimal = ZERO
     saved_cost: Decimal = ZERO
+    routing_saved: Decimal = ZERO
     latency_ms: int = 0
 
     def count(self, row: UsageRow) -> None:
@@ -56,6 +57,8 @@ class Sums:
             self.cost += Decimal(row.cost)
         if row.saved_cost is not None:
             self.saved_cost += Decimal(row.saved_cost)
+        if row.routing_saved is not None:
+            self.routing_saved += Decimal(row.routing_saved)
 
     def add(self, other: "Sums") -> None:
         for name in COUNTERS:
@@ -63,6 +66,7 @@ class Sums:
 
 
 COUNTERS = tuple(field.name for field in fields(Sums))
+MONEY_COLUMNS = frozenset({"cost", "saved_cost", "routing_saved"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from usage.models import UsageRecord, UsageRollup
-from usage.rollups import COUNTERS
+from usage.rollups import COUNTERS, MONEY_COLUMNS
 
 BUCKET_COLUMNS = ("key", "bucket_start", "bucket_seconds", "model", "source_app", "feature_tag")
-MONEY_COLUMNS = frozenset({"cost", "saved_cost"})
 
 
 @dataclass(frozen=True, slots=True)

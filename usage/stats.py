@@ -17,7 +17,7 @@ from typing import Any, Literal
 from django.db.models import Min, Q, QuerySet, Sum
 
 from usage.models import UsageRollup
-from usage.rollups import COUNTERS, HOUR, MINUTE
+from usage.rollups import COUNTERS, HOUR, MINUTE, MONEY_COLUMNS
 
 MONEY_STEP = Decimal("1E-10")
 TIMEFRAMES: dict[str, timedelta | None] = {
@@ -47,6 +47,7 @@ class Totals:
     reasoning_tokens: int = 0
     cost: Decimal = Decimal(0)
     saved_cost: Decimal = Decimal(0)
+    routing_saved: Decimal = Decimal(0)
     latency_ms: int = 0
     """Sum over the requests."""
 
@@ -155,7 +156,7 @@ def _rollups(start: datetime | None, end: datetime) -> QuerySet[UsageRollup]:
 def _totals(sums: dict[str, Any]) -> Totals:
     """From ``sum_<counter>`` values, which are None where no rollup matched."""
     values: dict[str, Any] = {name: sums[f"sum_{name}"] or 0 for name in COUNTERS}
-    for name in ("cost", "saved_cost"):
+    for name in MONEY_COLUMNS:
         values[name] = Decimal(values[name]).quantize(MONEY_STEP)
     return Totals(**values)
 

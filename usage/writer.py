@@ -28,7 +28,7 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from usage.models import UsageRecord
-from usage.rollups import COUNTERS, Delta, deltas
+from usage.rollups import COUNTERS, MONEY_COLUMNS, Delta, deltas
 from usage.rows import UsageRow
 from usage.statements import Statements, placeholders, several_rows
 
@@ -43,7 +43,8 @@ alongside: list[Callable[[Sequence[UsageRow]], None]] = []
 commit. Called with the rows that were not stored before."""
 
 ROW_FIELDS = [f.name for f in UsageRecord._meta.concrete_fields if not f.primary_key]
-_CREATED_AT, _COST, _SAVED_COST = map(ROW_FIELDS.index, ("created_at", "cost", "saved_cost"))
+_CREATED_AT = ROW_FIELDS.index("created_at")
+_MONEY = [ROW_FIELDS.index(name) for name in MONEY_COLUMNS]
 
 _values_of = attrgetter(*ROW_FIELDS)
 
@@ -192,8 +193,8 @@ class _Adapter:
     def record(self, row: UsageRow) -> list[Any]:
         values = list(_values_of(row))
         values[_CREATED_AT] = self.moment(row.created_at)
-        values[_COST] = self.money(row.cost)
-        values[_SAVED_COST] = self.money(row.saved_cost)
+        for index in _MONEY:
+            values[index] = self.money(values[index])
         return values
 
     def rollup(self, delta: Delta) -> list[Any]:

@@ -34,6 +34,7 @@ def test_a_row_is_stored_field_by_field():
         ttft_ms=12,
         cost="0.0000270001",
         saved_cost="0.1000000000",
+        routing_saved="-0.2000000000",
         cache_similarity=0.25,
         cache_read_tokens=5,
         cache_write_tokens=6,
@@ -45,10 +46,11 @@ def test_a_row_is_stored_field_by_field():
     insert([row], check=False)
     record = UsageRecord.objects.get()
     for name in row.__struct_fields__:
-        if name not in ("created_at", "cost", "saved_cost", "holds"):
+        if name not in ("created_at", "cost", "saved_cost", "routing_saved", "holds"):
             assert getattr(record, name) == getattr(row, name), name
     assert record.cost == Decimal("0.0000270001")
     assert record.saved_cost == Decimal("0.1")
+    assert record.routing_saved == Decimal("-0.2")
     assert record.created_at.isoformat() == "2026-11-23T12:00:00.123456+00:00"
 
 
