@@ -3,17 +3,21 @@
 import asyncio
 import atexit
 import gc
+import logging
 
 from budgets.desk import Desk
 from budgets.estimate import Habits
-from budgets.webhooks import WebhookSender
 from proxy.snapshot import Policies
+from tokenwatch.background import Keeper
 from tokenwatch.conf import Config
 from upstreams.transport import Transport
 from usage.ledger import Ledger
 
 FLUSH_SECONDS = 15.0
-"""How long a stopping worker writes its rows before it leaves the rest to the next start."""
+"""How long a stopping worker waits for its rows before it leaves the rest to the next start."""
+UPKEEP_SECONDS = 1.0
+
+logger = logging.getLogger("tokenwatch.services")
 
 
 class Services:
@@ -25,20 +29,19 @@ class Services:
         self.ledger = Ledger(config.spool_dir)
         self.desk = Desk(
             lambda: self.policies.snapshot.budgets,
-            lambda: self.ledger.depth() == 0,
+            lambda: self.ledger.pending() == 0,
             fail_open=config.budget_fail_mode == "open",
         )
         self.habits = Habits()
-        self.webhooks = WebhookSender(allow_private=config.allow_private_webhooks)
+        self.keeper = Keeper(config.spool_dir)
+        self._upkeep: asyncio.Task[None] | None = None
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
 
     async def start(self) -> None:
         """Start the threads and open the pool; blocking work stays off the event loop."""
         await asyncio.to_thread(self.policies.start)
-        await asyncio.to_thread(self.ledger.start)
         await self.desk.start()
-        if self.config.budget_enabled:
-            self.webhooks.start()
+        self._upkeep = asyncio.create_task(self._keep())
         self.transport = Transport(
             connect_timeout=self.config.connect_timeout,
             overall_timeout=self.config.overall_timeout,
@@ -48,14 +51,28 @@ class Services:
         gc.collect()
         gc.freeze()
 
+    async def _keep(self) -> None:
+        """Once a second: what needs a look, and must not wait on the event loop."""
+        while True:
+            try:
+                await asyncio.to_thread(self._look)
+            except Exception:  # a fault in here must not end the upkeep
+                logger.exception("The worker's upkeep hit an unexpected error")
+            await asyncio.sleep(UPKEEP_SECONDS)
+
+    def _look(self) -> None:
+        self.keeper.check()
+        self.ledger.rescue()
+
     async def stop(self) -> None:
-        """Close the pool and write every row that was recorded."""
+        """Close the pool and see every row stored that was recorded."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
         await self.transport.close()
         await self.desk.stop()
         await asyncio.to_thread(self.stop_threads)
 
     def stop_threads(self) -> None:
-        self.webhooks.stop()
         self.policies.stop()
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()

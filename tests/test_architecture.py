@@ -18,7 +18,12 @@ DOMAINS = SHARED | {"budgets", "routing", "experiments", "cache"}
 TOOLS = {"bench", "demo", "tests"}
 OURS = TOP | DOMAINS | TOOLS | {"tokenwatch"}
 
-COMPOSES = ("tokenwatch/asgi.py", "tokenwatch/urls.py", "tokenwatch/management/")
+COMPOSES = (
+    "tokenwatch/asgi.py",
+    "tokenwatch/background.py",
+    "tokenwatch/urls.py",
+    "tokenwatch/management/",
+)
 """The parts of the project's base that put the rest together."""
 
 PURE = (

@@ -1,4 +1,4 @@
-"""From the spool to the database: one round reads a batch from each file and stores it.
+"""From the spool to the database: one round stores a batch of each worker's lines.
 
 How it fails: `DatabaseUnavailableError` leaves everything in the spool, and the next round checks
 which rows had been stored after all. A line that is no row, or a row that the database
@@ -9,9 +9,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from usage.backlog import REJECTED, Backlog, Source
 from usage.lines import BadLineError, decode, request_id_of
+from usage.meters import APPENDED
 from usage.rows import UsageRow
-from usage.spool import REJECTED, Spool
 from usage.writer import BATCH, DatabaseUnavailableError, RowsRefusedError
 
 logger = logging.getLogger("tokenwatch.ledger")
@@ -43,43 +44,46 @@ def store(rows: Sequence[UsageRow], insert: Insert, *, check: bool) -> list[Refu
 
 
 class Drain:
-    """Empties a spool through ``insert``. For one thread."""
+    """Empties a backlog through ``insert``. For one thread."""
 
-    def __init__(self, spool: Spool, insert: Insert) -> None:
-        self._spool = spool
+    def __init__(self, backlog: Backlog, insert: Insert) -> None:
+        self._backlog = backlog
         self._insert = insert
         self._unsure = False
         """A batch failed with unknown outcome: its rows may be in the table."""
 
     def round(self, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Store up to a batch from the memory and from each segment.
+        """Store up to a batch of each worker's lines, the oldest first.
 
         Returns whether more was left behind; no when everything recorded before the call is
         stored. ``stop`` is asked between the batches; a stopped round left something behind.
 
         Raises:
             DatabaseUnavailableError: the rest waits for a later round.
-            OSError: a segment cannot be read.
+            OSError: the spool cannot be read.
         """
-        appended = self._spool.appended
-        kept = self._spool.memory(BATCH)
-        if kept:
-            self._store(kept, check=self._unsure)
-            self._spool.memory_stored()
-        more = len(kept) >= BATCH
-        for segment in self._spool.segments():
+        self._backlog.refresh()
+        more = False
+        for source in self._backlog.sources:
             if stop():
                 return True
+            more = self._from(source) or more
+        self._unsure = self._unsure and more
+        self._backlog.forget_finished()
+        return more
+
+    def _from(self, source: Source) -> bool:
+        """Store a batch of one worker's lines; whether it left some behind."""
+        appended = source.counts[APPENDED]
+        for segment in list(source.segments):
             batch = segment.read(BATCH)
             if batch.lines:
-                # a dead worker's lines may be stored: it may have died before it removed them
-                self._store(batch.lines, check=self._unsure or segment.orphan)
-            self._spool.advance(segment, batch)
-            more = more or not batch.exhausted
-        self._unsure = self._unsure and more
-        if not more:
-            self._spool.settle(appended)
-        return more
+                self._store(batch.lines, check=self._unsure or source.unsure)
+            source.advance(segment, batch)
+            if not batch.exhausted:
+                return True
+        source.settle(appended)
+        return False
 
     def _store(self, lines: Sequence[bytes], *, check: bool) -> None:
         rows: dict[str, UsageRow] = {}
@@ -104,8 +108,8 @@ class Drain:
 
     def _reject(self, line: bytes, reason: str) -> None:
         try:
-            self._spool.reject(line)
-            where = f"kept in {self._spool.directory / REJECTED}"
+            self._backlog.reject(line)
+            where = f"kept in {self._backlog.directory / REJECTED}"
         except OSError as exc:
             where = f"and {REJECTED} cannot be written ({exc}); the line is {line!r}"
         logger.error("Request %s is not in the ledger: %s; %s", request_id_of(line), reason, where)

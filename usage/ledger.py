@@ -1,38 +1,35 @@
-"""The ledger: takes one row a request from the hot path and sees that it gets stored once.
+"""The ledger as a worker sees it: takes one row a request, and sees that none is lost.
 
-`Ledger.record` appends the row to this worker's spool (one ``write``); a thread stores the
-spool's lines in batches. How it fails: while the database is away or slow, requests go on
-and rows wait in the spool; the thread tries again with a growing pause. A worker that dies
-leaves its spool to the others, or to the next start. Only what neither disk nor memory can
-take is lost, and that is counted and logged.
+`Ledger.record` appends the row to this worker's spool (one ``write``); another process stores
+it (`usage.storing`). How it fails: while the database or that process is away, requests go on
+and rows wait in the spool. Where the disk takes no more, rows wait in a bounded memory and
+are stored from here (`rescue`). What neither can take is lost, counted and logged.
 """
 
-import contextlib
 import logging
-import os
-import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import close_old_connections, connection, transaction
 
-from usage import lines, writer
-from usage.drain import Drain
+from usage import backlog, lines, presence, writer
+from usage.drain import store
+from usage.lines import BadLineError
 from usage.models import UsageRecord, UsageRollup
 from usage.rows import UsageRow
 from usage.spool import Spool
 from usage.writer import DatabaseUnavailableError
 
-TICK = 0.2
-"""Seconds between two looks at the spool, and the first pause after a failure."""
-LONGEST_PAUSE = 5.0
-CHORES_EVERY = 5.0
-"""Seconds between adoptions of dead workers' rows, rotations when idle, and probes."""
+POLL = 0.02
 DROPS_EVERY = 60.0
+STALE = 15.0
+"""Seconds without a sign of life after which the storing process counts as away."""
+FILES_GONE = 3.0
+"""Seconds that a stopping worker waits for its files to be removed."""
 RESET_BATCH = 5_000
-WRITER_NICE = 10
 
 logger = logging.getLogger("tokenwatch.ledger")
 
@@ -46,17 +43,7 @@ class Ledger:
 
     def __init__(self, directory: Path, *, spool: Spool | None = None) -> None:
         self._spool = spool or Spool(directory)
-        self._drain = Drain(self._spool, writer.insert)
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._deadline = 0.0
-        self._progress = threading.Condition()
-        self._flushes_asked = 0
-        self._flushes_done = 0
-        self._pause = TICK
-        self._failing_since: float | None = None
-        self._next_chores = 0.0
+        self._opened = time.time()
         self._next_drop_report = 0.0
         self._drops_reported = 0
 
@@ -66,114 +53,65 @@ class Ledger:
 
     @property
     def database_ok(self) -> bool:
-        """Whether the database took what the thread last asked of it."""
-        return self._failing_since is None
+        """Whether the database took what it was last asked to store."""
+        healthy, beat = presence.health(self._spool.directory)
+        return healthy and time.time() - max(beat, self._opened) < STALE
+
+    def pending(self) -> int:
+        """Rows that this worker recorded and that are not yet in the database."""
+        return self._spool.pending
 
     def depth(self) -> int:
-        """Rows recorded (those of adopted workers included) and not yet in the database."""
-        return self._spool.depth
+        """The same of all workers, dead ones included. Reads a few small files."""
+        return backlog.depth(self._spool.directory)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def flush(self, timeout: float) -> bool:
-        """Wait until all rows recorded before the call are stored; False on a time-out."""
-        with self._progress:
-            self._flushes_asked += 1
-            mine = self._flushes_asked
-            self._wake.set()
-            return self._progress.wait_for(lambda: self._flushes_done >= mine, timeout)
-
-    def stop(self, timeout: float) -> bool:
-        """Store what is there and end the thread; False if rows stay behind.
-
-        They stay in the spool, for the next start.
-        """
-        if self._thread.ident is None:
-            self._spool.close()
-            return self._spool.depth == 0
-        self._deadline = time.monotonic() + timeout
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout + TICK)
-        return not self._thread.is_alive() and self._spool.depth == 0
-
-    # The thread
-
-    def _run(self) -> None:
-        _give_way()
+    def rescue(self) -> None:
+        """Find a place for rows that the disk did not take. Blocks; call it now and then."""
+        self._report_drops()
+        if not self._spool.in_memory or not self._spool.spill():
+            return
+        close_old_connections()
         try:
-            while not self._stopping.is_set():
-                if self._step():
-                    continue
-                self._wake.wait(self._pause)
-                self._wake.clear()
-            self._finish()
+            while taken := self._spool.take_memory(writer.BATCH):
+                self._store(taken)
+        except DatabaseUnavailableError as exc:
+            self._spool.put_back(taken)
+            logger.error("Neither disk nor database takes rows; they wait in memory: %s", exc)
         finally:
             connection.close()
 
-    def _finish(self) -> None:
-        """Store the rest until the deadline, then leave what remains to the next start."""
-        self._spool.seal()
-        while time.monotonic() < self._deadline:
-            if self._step():
-                continue
-            if self.database_ok:
-                break
-            self._wake.wait(min(TICK, max(0.0, self._deadline - time.monotonic())))
-            self._wake.clear()
-        self._spool.close()
-        if lost := self._spool.spill():
+    def _store(self, taken: list[bytes]) -> None:
+        rows = []
+        for line in taken:
+            try:
+                rows.append(lines.decode(line.strip()))
+            except BadLineError as exc:
+                logger.error("Request %s is not in the ledger: %s", lines.request_id_of(line), exc)
+        for row, refusal in store(rows, writer.insert, check=True) if rows else []:
+            logger.error("Request %s is not in the ledger: %s", row.request_id, refusal)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all rows recorded before the call are stored; False on a time-out."""
+        return _await(lambda: self._spool.pending == 0, timeout)
+
+    def stop(self, timeout: float) -> bool:
+        """Wait for the rows to be stored and give up the spool; False if rows stay behind.
+
+        They stay in the spool, for the next start.
+        """
+        deadline = time.monotonic() + timeout
+        self.rescue()
+        stored = self.flush(timeout)
+        if lost := self._spool.in_memory:
             logger.error("%d requests are lost: neither disk nor database takes them", lost)
+        self._spool.close()
+        if stored:
+            left = min(FILES_GONE, deadline - time.monotonic())
+            _await(lambda: presence.is_done_with(self._spool.directory, self._spool.worker), left)
+        return stored
 
-    def _step(self) -> bool:
-        """One round. Returns whether to go on at once: there is more, and nothing failed."""
-        with self._progress:
-            asked = self._flushes_asked
-        try:
-            self._chores()
-            more = self._drain.round(self._out_of_time)
-        except (DatabaseUnavailableError, OSError) as exc:
-            self._failed(exc)
-            return False
-        except Exception as exc:
-            # A fault in here must not end the thread: rows stay in the spool, and it goes on
-            # as after an outage.
-            logger.exception("The ledger's thread hit an unexpected error")
-            self._failed(exc)
-            return False
-        self._succeeded()
-        if not more:
-            with self._progress:
-                self._flushes_done = asked
-                self._progress.notify_all()
-        return more
-
-    def _out_of_time(self) -> bool:
-        return self._stopping.is_set() and time.monotonic() >= self._deadline
-
-    def _chores(self) -> None:
-        """What is due now and then; rotation of a full segment each time."""
-        self._spool.rotate()
-        if not self.database_ok and self._spool.depth == 0:
-            writer.probe()  # a round with nothing to store would prove nothing
-        now = time.monotonic()
-        if now < self._next_chores:
-            return
-        self._next_chores = now + CHORES_EVERY
-        self._report_drops(now)
-        if not self.database_ok:
-            self._spool.spill()
-        close_old_connections()
-        adopted = self._spool.adopt()
-        if adopted:
-            logger.info("Adopted %d rows that a worker left behind", adopted)
-        if self._spool.depth == 0:
-            self._spool.rotate(idle=True)
-            writer.probe()
-
-    def _report_drops(self, now: float) -> None:
-        dropped = self._spool.dropped
+    def _report_drops(self) -> None:
+        dropped, now = self._spool.dropped, time.monotonic()
         if dropped > self._drops_reported and now >= self._next_drop_report:
             logger.error(
                 "%d requests are not in the ledger: the spool in %s cannot be written and the "
@@ -184,22 +122,16 @@ class Ledger:
             self._drops_reported = dropped
             self._next_drop_report = now + DROPS_EVERY
 
-    def _failed(self, exc: Exception) -> None:
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
-            self._pause = TICK
-            logger.error("Rows wait in the spool, as they cannot be stored: %s", exc)
-        else:
-            self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
-    def _succeeded(self) -> None:
-        if self._failing_since is not None:
-            away = time.monotonic() - self._failing_since
-            self._failing_since = None
-            logger.warning(
-                "Rows are stored again after %.0f s; %d are waiting", away, self._spool.depth
-            )
-        self._pause = TICK
+def _await(reached: Callable[[], bool], timeout: float) -> bool:
+    """Look until it is so: what happens in another process gives no sign."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not reached():
+        if time.monotonic() >= deadline:
+            return False
+        pause.wait(POLL)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +159,3 @@ def reset() -> ResetCounts:
         requests += UsageRecord.objects.all().delete()[0]
         rollups = UsageRollup.objects.all().delete()[0]
     return ResetCounts(requests, rollups)
-
-
-def _give_way() -> None:
-    """Let the event loop's thread go first wherever both could run (Linux knows threads' nice)."""
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WRITER_NICE)

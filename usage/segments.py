@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from usage.meters import Meter
+
 READ_BYTES = 256 * 1024
 
 
@@ -31,29 +33,29 @@ class Segment:
     is about to write holds one, so the number cannot meanwhile become another file or socket.
     """
 
-    def __init__(self, path: Path, fd: int, worker: str, number: int) -> None:
+    def __init__(self, path: Path, fd: int, number: int) -> None:
         self.path = path
         self.fd = fd
-        self.worker = worker
         self.number = number
         self.sealed = False
-        self.orphan = False
-        self.removed = False
+        """Nothing more is written to it."""
         self.offset = 0
 
     def __del__(self) -> None:
         os.close(self.fd)
 
     @classmethod
-    def create(cls, path: Path, worker: str, number: int) -> "Segment":
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-        return cls(path, fd, worker, number)
+    def create(cls, path: Path, number: int) -> "Segment":
+        """Begin a file, to append to it."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        return cls(path, os.open(path, flags, 0o600), number)
 
     @classmethod
-    def adopt(cls, path: Path) -> "Segment":
-        """Open a dead worker's segment for reading."""
-        segment = cls(path, os.open(path, os.O_RDONLY), "", 0)
-        segment.sealed = segment.orphan = True
+    def open(cls, path: Path, number: int, offset: int = 0) -> "Segment":
+        """Open a worker's file for reading, from ``offset`` on."""
+        segment = cls(path, os.open(path, os.O_RDONLY), number)
+        if offset <= os.fstat(segment.fd).st_size:  # else it is another file's, after a power cut
+            segment.offset = offset
         return segment
 
     def read(self, limit: int) -> Batch:
@@ -94,16 +96,17 @@ class Segment:
         with open(self.path, "rb") as file:
             return sum(1 for line in file if not line.isspace())
 
-    def at_end(self) -> bool:
-        return self.offset >= os.fstat(self.fd).st_size
-
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
-        self.removed = True
+
+
+def lock_path(directory: Path, worker: str) -> Path:
+    return directory / f"{worker}.lock"
 
 
 class WorkerLock:
-    """An flock on ``<worker>.lock``: held by the worker while it lives, then by its adopter."""
+    """An flock on ``<worker>.lock``: held by the worker while it lives, then by who stores what
+    it left."""
 
     def __init__(self, path: Path, fd: int, worker: str) -> None:
         self.path = path
@@ -113,7 +116,7 @@ class WorkerLock:
     @classmethod
     def take(cls, directory: Path, worker: str) -> "WorkerLock | None":
         """Take the lock without waiting; None where another process holds it."""
-        path = directory / f"{worker}.lock"
+        path = lock_path(directory, worker)
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,11 +133,20 @@ class WorkerLock:
             return None
         return cls(path, fd, worker)
 
+    def meter(self) -> Meter:
+        """The counts that are kept in the lock's file.
+
+        Raises:
+            OSError: there is no room for them.
+        """
+        return Meter(self._fd)
+
     def release(self, *, remove: bool) -> None:
         """Give the lock up, once; with ``remove`` its file goes too (no segments are left)."""
         if self._fd < 0:  # the number may be another file's by now
             return
         if remove:
             self.path.unlink(missing_ok=True)
+        fcntl.flock(self._fd, fcntl.LOCK_UN)  # a meter keeps the file open
         os.close(self._fd)
         self._fd = -1

@@ -10,6 +10,9 @@ from pathlib import Path
 from demo.instance import Instance
 from tests.faults.waiting import until
 from tokenwatch import running
+from usage.meters import PROCESS, Meter
+from usage.presence import NAME
+from usage.segments import lock_path
 
 PATIENCE = 40.0
 
@@ -76,6 +79,18 @@ class Child(Instance):
         """The processes that hold a spool and are alive."""
         named = [_LOCK.fullmatch(name) for name in self.spool_files]
         return [int(match[1]) for match in named if match and running.is_alive(int(match[1]))]
+
+    def background(self) -> int:
+        """The process that stores the rows, once it is there."""
+        found: list[int] = []
+
+        def there() -> bool:
+            counts = Meter.read(lock_path(self.data_dir / "spool", NAME))
+            found.extend([counts[PROCESS]] if counts and counts[PROCESS] else [])
+            return bool(found)
+
+        until(there, lambda: "no background process", PATIENCE)
+        return found[0]
 
     def waiting_bytes(self, pid: int) -> int:
         """The size of a worker's segments."""

@@ -9,6 +9,7 @@ from tests.faults.child import PATIENCE, kill_worker
 from tests.faults.conftest import Installation
 from tests.faults.load import Load
 from tests.faults.waiting import until
+from tokenwatch.running import is_alive
 
 
 def test_a_stop_writes_everything_and_leaves_nothing_behind(installation: Installation) -> None:
@@ -56,13 +57,46 @@ def test_answered_requests_have_their_rows_after_a_kill(
 
 
 def test_rows_that_waited_for_the_database_survive_the_kill(installation: Installation) -> None:
+    """Worker and background process are killed while the rows wait."""
     with installation.start() as child, Load(child.run.proxy_url) as load:
+        background = child.background()
         with locked(installation.database):
             load.await_answers(80)
             child.kill()
+            kill_worker(background)
         load.stop()
     assert len(missing(installation.books, load.answered)) >= 80
     with installation.start() as child:
+        child.settle()
+        installation.books.check(load)
+
+
+def test_the_rows_of_a_killed_worker_are_stored_without_another_start(
+    installation: Installation,
+) -> None:
+    with installation.start() as child, Load(child.run.proxy_url) as load:
+        background = child.background()
+        load.await_answers(80)
+        child.kill()
+        load.stop()
+    until(lambda: not is_alive(background), lambda: "the background process stays", PATIENCE)
+    installation.books.check(load)
+    assert child.spool_files == []
+
+
+def test_a_killed_background_process_is_replaced(installation: Installation) -> None:
+    with installation.start() as child, Load(child.run.proxy_url) as load:
+        for _ in range(2):
+            background = child.background()
+            load.await_answers(40)
+            kill_worker(background)
+            until(
+                lambda gone=background: child.background() != gone,  # type: ignore[misc]
+                lambda: "it is not replaced",
+                PATIENCE,
+            )
+        load.stop()
+        assert load.cut == []
         child.settle()
         installation.books.check(load)
 

@@ -31,6 +31,9 @@ class Rows:
     def depth(self) -> int:
         return 0
 
+    def pending(self) -> int:
+        return 0
+
     async def one(self, number: int = 1) -> UsageRow:
         """Wait for the n-th row; fails if there are then more."""
         async with asyncio.timeout(5):

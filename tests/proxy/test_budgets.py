@@ -14,9 +14,9 @@ from budgets.models import Budget, BudgetCounter, BudgetLease
 from tests.fakes import answer, chunked, raw_upstream
 from tests.proxy import streams
 from tests.proxy.serving import running
+from tests.usage.keeping import KeptLedger
 from upstreams.dialects import DIALECTS
 from upstreams.dialects.estimate import prompt_tokens
-from usage.ledger import Ledger
 from usage.models import UsageRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -98,7 +98,7 @@ async def budgeted(tmp_path, provider=None, **settings):
         httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=100)) as http,
     ):
         services = proxy.services
-        services.ledger = Ledger(services.config.spool_dir)
+        services.ledger = KeptLedger(services.config.spool_dir)
         services.ledger.start()
         it = Budgeted(proxy, provider, http)
         await run(services.policies.refresh)

@@ -10,12 +10,12 @@ import django
 
 django.setup()
 
+from tests.usage.keeping import KeptLedger  # noqa: E402
 from tests.usage.samples import usage_row  # noqa: E402
-from usage.ledger import Ledger  # noqa: E402
 
 
 def main() -> None:
-    ledger = Ledger(Path(sys.argv[1]))
+    ledger = KeptLedger(Path(sys.argv[1]))
     ledger.start()
     while True:
         row = usage_row()

@@ -5,17 +5,22 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from tests.faults.waiting import until
+from tests.usage.keeping import KeptLedger
 from tests.usage.samples import assert_rollups_agree, stored_ids, usage_row
 from usage import drain, lines, writer
 from usage import ledger as ledger_module
 from usage.ledger import Ledger, ResetCounts, reset
 from usage.models import UsageRecord, UsageRollup
+from usage.presence import is_running
+from usage.segments import WorkerLock
 from usage.spool import Spool
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,7 +38,7 @@ def make_ledger(tmp_path):
     made = []
 
     def make(**values):
-        ledger = Ledger(tmp_path / "spool", **values)
+        ledger = KeptLedger(tmp_path / "spool", **values)
         made.append(ledger)
         return ledger
 
@@ -76,7 +81,12 @@ def record(ledger, count, **values):
 
 
 def spool_files(ledger):
-    return sorted(path.name for path in ledger._spool.directory.iterdir())
+    return sorted(path.name for path in ledger.directory.iterdir())
+
+
+def all_stored(ledger):
+    """Wait until nothing waits, whoever recorded it."""
+    until(lambda: ledger.depth() == 0, lambda: f"{ledger.depth()} rows wait", PATIENCE)
 
 
 def test_recorded_rows_are_stored(make_ledger):
@@ -103,12 +113,8 @@ def test_stopping_twice_touches_nothing_of_others(make_ledger):
     first = make_ledger()
     assert first.stop(PATIENCE)
     second = make_ledger()
-    assert first.stop(PATIENCE)
-    third = make_ledger()
-    third.start()
-    record(second, 1)
-    assert third.flush(PATIENCE)
-    assert stored_ids() == []  # the second still holds its lock
+    first.stop(PATIENCE)
+    assert WorkerLock.take(second.directory, second._spool.worker) is None  # it still holds it
 
 
 def test_a_ledger_that_was_never_started_keeps_its_rows(make_ledger):
@@ -117,7 +123,7 @@ def test_a_ledger_that_was_never_started_keeps_its_rows(make_ledger):
     assert not first.stop(PATIENCE)
     second = make_ledger()
     second.start()
-    assert second.flush(PATIENCE)
+    all_stored(second)
     assert stored_ids() == ids
 
 
@@ -147,7 +153,7 @@ def test_a_stop_during_an_outage_leaves_the_rows_to_the_next_start(make_ledger, 
     outage.down.clear()
     again = make_ledger()
     again.start()
-    assert again.flush(PATIENCE)
+    all_stored(again)
     assert stored_ids() == ids
 
 
@@ -158,17 +164,20 @@ def test_a_commit_whose_answer_is_lost_does_not_double_its_rows(make_ledger, mon
     def lost_once(rows, *, check):
         stored = real(rows, check=check)
         answers.append(check)
-        if len(answers) == 1:
+        if len(answers) == 2:
             raise writer.DatabaseUnavailableError("connection lost at commit")
         return stored
 
     monkeypatch.setattr(writer, "insert", lost_once)
     ledger = make_ledger()
-    ids = record(ledger, 10)
     ledger.start()
+    ids = record(ledger, 1)
     assert ledger.flush(PATIENCE)
-    assert answers[:2] == [False, True]
-    assert stored_ids() == ids
+    ids += record(ledger, 10)
+    assert ledger.flush(PATIENCE)
+    assert answers[1] is False  # nothing gave reason to look them up
+    assert any(answers[2:])
+    assert stored_ids() == sorted(ids)
     assert_rollups_agree()
 
 
@@ -182,7 +191,7 @@ def test_one_bad_row_does_not_hold_up_the_others(make_ledger, caplog):
     ledger.start()
     assert ledger.flush(PATIENCE)
     assert stored_ids() == sorted(good)
-    rejected = (ledger._spool.directory / "rejected.jsonl").read_text().splitlines()
+    rejected = (ledger.directory / "rejected.jsonl").read_text().splitlines()
     assert [bad.request_id in rejected[0], rejected[1]] == [True, "{garbage"]
     assert f"Request {bad.request_id} is not in the ledger: input_tokens" in caplog.text
     assert ledger.depth() == 0
@@ -200,28 +209,13 @@ def test_a_row_that_only_the_database_refuses_is_found_by_halving(make_ledger, m
     ledger.start()
     assert ledger.flush(PATIENCE)
     assert stored_ids() == sorted(good)
-    assert b"poison" in (ledger._spool.directory / "rejected.jsonl").read_bytes()
+    assert b"poison" in (ledger.directory / "rejected.jsonl").read_bytes()
     assert_rollups_agree()
 
 
-def test_a_full_disk_loses_no_row_while_memory_lasts(make_ledger, monkeypatch):
-    ledger = make_ledger()
-
-    def refuse(fd, data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("usage.spool.os.write", refuse)
-    ids = record(ledger, 600)
-    assert ledger.depth() == 600
-    ledger.start()
-    assert ledger.flush(PATIENCE)
-    assert stored_ids() == ids
-
-
-def test_rows_in_memory_reach_the_disk_before_the_end(make_ledger, monkeypatch, outage, caplog):
-    """The disk was full for a while, and at the stop the database is away."""
-    outage.down.set()
-    ledger = make_ledger()
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Nothing can be written while the list has something in it."""
     real, full = os.write, [True]
 
     def write(fd, data):
@@ -230,47 +224,90 @@ def test_rows_in_memory_reach_the_disk_before_the_end(make_ledger, monkeypatch, 
         return real(fd, data)
 
     monkeypatch.setattr("usage.spool.os.write", write)
+    return full
+
+
+def test_a_full_disk_loses_no_row_while_memory_lasts(make_ledger, full_disk):
+    ledger = make_ledger()
+    ids = record(ledger, 600)
+    assert ledger.depth() == 600
+    ledger.rescue()
+    assert stored_ids() == ids
+    assert ledger.depth() == 0
+
+
+def test_rows_in_memory_go_to_the_disk_as_soon_as_it_takes_them(make_ledger, full_disk):
+    ledger = make_ledger()
     ids = record(ledger, 5)
+    full_disk.clear()
+    ledger.rescue()
+    assert stored_ids() == []
     ledger.start()
-    assert outage.refused.acquire(timeout=PATIENCE)
-    full.clear()
-    assert not ledger.stop(0.1)
-    assert "lost" not in caplog.text
-    assert ledger._spool._late_lock is not None
-    ledger._spool._late_lock.release(remove=False)  # as the end of the process does
-    outage.down.clear()
-    again = make_ledger()
-    again.start()
-    assert again.flush(PATIENCE)
+    assert ledger.flush(PATIENCE)
     assert stored_ids() == ids
 
 
-def test_rows_that_have_no_place_at_the_end_are_counted(make_ledger, monkeypatch, outage, caplog):
+def test_rows_in_memory_reach_the_disk_before_the_end(make_ledger, full_disk, outage, caplog):
+    """The disk was full for a while, and at the stop the database is away."""
     outage.down.set()
     ledger = make_ledger()
-
-    def refuse(fd, data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("usage.spool.os.write", refuse)
-    record(ledger, 5)
+    ids = record(ledger, 5)
     ledger.start()
+    full_disk.clear()
+    assert not ledger.stop(0.1)
+    assert "lost" not in caplog.text
+    outage.down.clear()
+    again = make_ledger()
+    again.start()
+    all_stored(again)
+    assert stored_ids() == ids
+
+
+def test_rows_that_have_no_place_at_the_end_are_counted(
+    make_ledger, full_disk, monkeypatch, caplog
+):
+    ledger = make_ledger()
+    record(ledger, 5)
+
+    def unreachable(rows, *, check):
+        raise writer.DatabaseUnavailableError("nobody answers")
+
+    monkeypatch.setattr(writer, "insert", unreachable)
     assert not ledger.stop(0.1)
     assert "5 requests are lost" in caplog.text
 
 
-def test_what_neither_disk_nor_memory_takes_is_logged(tmp_path, make_ledger, monkeypatch, caplog):
+def test_what_neither_disk_nor_memory_takes_is_logged(tmp_path, make_ledger, full_disk, caplog):
     ledger = make_ledger(spool=Spool(tmp_path / "spool", memory_lines=10))
-
-    def refuse(fd, data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("usage.spool.os.write", refuse)
     record(ledger, 17)
-    ledger.start()
-    assert ledger.flush(PATIENCE)
+    ledger.rescue()
     assert UsageRecord.objects.count() == 10
     assert "7 requests are not in the ledger" in caplog.text
+
+
+def test_the_storing_process_ends_with_the_last_worker(make_ledger):
+    first, second = make_ledger(), make_ledger()
+    ids = record(first, 3) + record(second, 2)
+    first.start()
+    assert first.flush(PATIENCE)
+    Ledger.stop(first, PATIENCE)
+    assert is_running(first.directory)
+    assert second.flush(PATIENCE)
+    Ledger.stop(second, PATIENCE)
+    assert not is_running(first.directory)
+    assert stored_ids() == sorted(ids)
+    assert spool_files(first) == []
+
+
+def test_a_storing_process_that_gives_no_sign_of_life_is_noticed(make_ledger, monkeypatch):
+    ledger = make_ledger()
+    ledger.start()
+    record(ledger, 1)
+    assert ledger.flush(PATIENCE)
+    assert ledger.database_ok
+    real = time.time
+    monkeypatch.setattr("usage.ledger.time.time", lambda: real() + 60)
+    assert not ledger.database_ok
 
 
 def test_two_workers_share_one_database(make_ledger):
@@ -333,15 +370,15 @@ def test_rows_of_a_killed_worker_are_stored_once(tmp_path, make_ledger):
 
     ledger = make_ledger()
     ledger.start()
-    assert ledger.flush(PATIENCE)
+    all_stored(ledger)
     stored = stored_ids()
     assert before < len(stored)
     assert len(stored) == len(set(stored))
     assert set(printed) <= set(stored)
     assert len(stored) - len(printed) <= 1  # recorded, and killed before it was printed
     assert_rollups_agree()
-    assert ledger.stop(PATIENCE)
-    assert [name for name in spool_files(ledger) if name != "rejected.jsonl"] == []
+    assert Ledger.stop(ledger, PATIENCE)
+    until(lambda: spool_files(ledger) == [], lambda: f"{spool_files(ledger)} remain", PATIENCE)
 
 
 def child_environment(tmp_path):

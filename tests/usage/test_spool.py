@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from usage.backlog import Backlog, depth
 from usage.segments import Segment, WorkerLock
 from usage.spool import Spool
 
@@ -16,19 +17,31 @@ def line(number):
     return b"\n%d\n" % number
 
 
-def take_all(spool):
-    """Read everything as the writer does; the lines in order of reading."""
-    taken = list(spool.memory(10**6))
-    spool.memory_stored()
-    more = True
-    while more:
+def take_all(backlog, limit=7):
+    """Read everything as the storing process does; the lines in order of reading."""
+    taken = []
+    rounds = 2  # in the second, workers that were found dead in the first are done with
+    while rounds:
         more = False
-        for segment in spool.segments():
-            batch = segment.read(7)
-            taken += batch.lines
-            spool.advance(segment, batch)
-            more = more or not batch.exhausted
+        rounds -= 1
+        backlog.refresh()
+        for source in backlog.sources:
+            for segment in list(source.segments):
+                batch = segment.read(limit)
+                taken += batch.lines
+                source.advance(segment, batch)
+                if not batch.exhausted:
+                    more = True
+                    break
+        backlog.forget_finished()
+        rounds = 2 if more else rounds
     return taken
+
+
+@pytest.fixture
+def backlog(tmp_path):
+    ticks = iter(range(10**9))
+    return Backlog(tmp_path, clock=lambda: float(next(ticks)))  # looks for the dead each time
 
 
 def files(directory):
@@ -45,91 +58,127 @@ def full_disk(monkeypatch):
     return monkeypatch.undo
 
 
-def test_lines_come_out_as_they_went_in(tmp_path):
+def test_lines_come_out_as_they_went_in(tmp_path, backlog):
     spool = Spool(tmp_path)
     for number in range(100):
         spool.append(line(number))
-    assert spool.depth == 100
-    assert take_all(spool) == [b"%d" % number for number in range(100)]
-    assert spool.depth == 0
+    assert spool.pending == depth(tmp_path) == 100
+    assert take_all(backlog) == [b"%d" % number for number in range(100)]
+    assert spool.pending == depth(tmp_path) == 0
 
 
-def test_a_stored_spool_leaves_no_files(tmp_path):
+def test_a_stored_spool_leaves_no_files(tmp_path, backlog):
     spool = Spool(tmp_path, segment_bytes=20)
     for number in range(30):
         spool.append(line(number))
-        spool.rotate()
     assert len(files(tmp_path)) > 5
-    take_all(spool)
-    spool.seal()
-    take_all(spool)
+    take_all(backlog)
+    assert len(files(tmp_path)) == 2  # the lock and the segment that is written to
     spool.close()
+    take_all(backlog)
     assert files(tmp_path) == []
 
 
-def test_what_is_not_stored_waits_for_the_next_start(tmp_path):
+def test_what_is_not_stored_waits_for_the_next_reader(tmp_path, backlog):
     first = Spool(tmp_path)
     first.append(line(1))
     first.close()
-    second = Spool(tmp_path)
-    assert second.adopt() == 1
-    assert second.depth == 1
-    assert take_all(second) == [b"1"]
-    assert second.depth == 0
-    second.close()
+    assert depth(tmp_path) == 1
+    assert take_all(backlog) == [b"1"]
     assert files(tmp_path) == []
 
 
-def test_a_living_workers_lines_are_nobody_elses(tmp_path):
-    living, other = Spool(tmp_path), Spool(tmp_path)
-    living.append(line(1))
-    assert other.adopt() == 0
-    assert take_all(living) == [b"1"]
+def test_lines_are_read_while_their_worker_lives(tmp_path, backlog):
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    assert take_all(backlog) == [b"1"]
+    assert backlog.has_living
+    spool.append(line(2))
+    assert take_all(backlog) == [b"2"]
+    spool.close()
+    take_all(backlog)
+    assert not backlog.has_living
 
 
-def test_a_dead_workers_lines_are_adopted_once(tmp_path):
-    dead = Spool(tmp_path, segment_bytes=1)
-    for number in range(3):
-        dead.append(line(number))
-        dead.rotate()
-    dead.close()
-    one, two = Spool(tmp_path), Spool(tmp_path)
-    assert one.adopt() == 3
-    assert two.adopt() == 0
-    assert one.adopt() == 0
-    assert take_all(one) == [b"0", b"1", b"2"]
+def test_a_reader_goes_on_where_the_one_before_stopped(tmp_path, backlog):
+    spool = Spool(tmp_path, segment_bytes=30)
+    for number in range(40):
+        spool.append(line(number))
+    backlog.refresh()
+    (source,) = backlog.sources
+    first, second, *_ = source.segments
+    seen = []
+    for segment, limit in ((first, 100), (second, 3)):
+        batch = segment.read(limit)
+        seen += batch.lines
+        source.advance(segment, batch)
+    assert seen + take_all(Backlog(tmp_path)) == [b"%d" % number for number in range(40)]
+    assert depth(tmp_path) == 0
 
 
-def test_an_adopter_that_stops_early_passes_the_rest_on(tmp_path):
-    dead = Spool(tmp_path)
-    for number in range(20):
-        dead.append(line(number))
-    dead.close()
-    adopter = Spool(tmp_path)
-    adopter.adopt()
-    (segment, *_) = adopter.segments()
-    adopter.advance(segment, segment.read(5))
-    assert adopter.depth == 15
-    adopter.close()
-    last = Spool(tmp_path)
-    last.adopt()
-    # the first five come again: only the database knows that they are stored
-    assert take_all(last) == [b"%d" % number for number in range(20)]
+def test_the_first_lines_a_reader_finds_may_be_stored_already(tmp_path, backlog):
+    """The one before may have died between its commit and the meter."""
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    backlog.refresh()
+    (source,) = backlog.sources
+    assert source.unsure
+    take_all(backlog)
+    assert not source.unsure
 
 
-def test_segments_without_a_lock_are_adopted_too(tmp_path):
+def test_a_meter_that_a_power_cut_left_behind_is_not_believed(tmp_path):
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    spool._counts[4:6] = memoryview(bytes(16)).cast("Q")
+    spool._counts[4], spool._counts[5] = 1, 10_000  # behind the end of the file
+    assert take_all(Backlog(tmp_path)) == [b"1"]
+
+
+def test_segments_without_a_lock_are_read_too(tmp_path, backlog):
     (tmp_path / "77-0badcafe-00000003.jsonl").write_bytes(b"\n1\n")
     (tmp_path / "rejected.jsonl").write_bytes(b"garbage\n")
-    spool = Spool(tmp_path)
-    assert spool.adopt() == 1
-    assert take_all(spool) == [b"1"]
-    assert "rejected.jsonl" in files(tmp_path)
+    backlog.refresh()
+    assert backlog.depth == 1
+    assert take_all(backlog) == [b"1"]
+    assert files(tmp_path) == ["rejected.jsonl"]
 
 
-def test_a_lock_left_alone_is_cleared_away(tmp_path):
+def test_segments_with_an_empty_lock_are_read_too(tmp_path, backlog):
+    (tmp_path / "77-0badcafe-00000003.jsonl").write_bytes(b"\n1\n\n2\n")
     (tmp_path / "77-0badcafe.lock").touch()
-    Spool(tmp_path).adopt()
-    assert "77-0badcafe.lock" not in files(tmp_path)
+    backlog.refresh()
+    assert backlog.depth == 2
+    assert take_all(backlog) == [b"1", b"2"]
+    assert files(tmp_path) == []
+
+
+def test_a_lock_left_alone_is_cleared_away(tmp_path, backlog):
+    (tmp_path / "77-0badcafe.lock").touch()
+    take_all(backlog)
+    assert files(tmp_path) == []
+
+
+def test_a_worker_that_is_just_beginning_is_left_alone(tmp_path, backlog):
+    lock = WorkerLock.take(tmp_path, "77-0badcafe")
+    assert lock is not None
+    take_all(backlog)
+    assert files(tmp_path) == ["77-0badcafe.lock"]
+    lock.meter()
+    take_all(backlog)
+    assert files(tmp_path) == ["77-0badcafe.lock"]
+
+
+def test_segments_that_somebody_removes_hold_nothing_up(tmp_path, backlog):
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    backlog.refresh()
+    for path in tmp_path.glob("*.jsonl"):
+        path.unlink()
+    take_all(backlog)
+    spool.close()
+    take_all(backlog)
+    assert files(tmp_path) == []
 
 
 def test_a_lock_on_a_removed_file_keeps_nobody_out(tmp_path, monkeypatch):
@@ -145,39 +194,40 @@ def test_a_lock_on_a_removed_file_keeps_nobody_out(tmp_path, monkeypatch):
     assert WorkerLock.take(tmp_path, "1-00000000") is None
 
 
-def test_a_torn_last_line_of_a_dead_worker_is_handed_over(tmp_path):
+def test_a_torn_last_line_of_a_dead_worker_is_handed_over(tmp_path, backlog):
     dead = Spool(tmp_path)
     dead.append(line(1))
     dead.append(b'\n{"request_id": "to')
+    take_all(backlog)
     dead.close()
-    spool = Spool(tmp_path)
-    assert spool.adopt() == 2
-    assert take_all(spool) == [b"1", b'{"request_id": "to']
+    assert take_all(backlog) == [b'{"request_id": "to']
 
 
-def test_a_line_that_is_being_written_is_left_for_later(tmp_path):
+def test_a_line_that_is_being_written_is_left_for_later(tmp_path, backlog):
     spool = Spool(tmp_path)
     spool.append(b"\nhal")
-    assert take_all(spool) == []
+    assert take_all(backlog) == []
     spool.append(b"f\n")
-    assert take_all(spool) == [b"half"]
+    assert take_all(backlog) == [b"half"]
 
 
-def test_a_full_disk_keeps_rows_in_memory(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_rows_in_memory(tmp_path, monkeypatch, backlog):
     spool = Spool(tmp_path, memory_lines=3)
     spool.append(line(0))
     make_room = full_disk(monkeypatch)
     for number in range(1, 6):
         spool.append(line(number))
-    assert spool.dropped == 2
-    assert spool.depth == 4
+    assert (spool.dropped, spool.in_memory, spool.pending, depth(tmp_path)) == (2, 3, 4, 4)
     make_room()
     spool.append(line(6))
-    assert sorted(take_all(spool)) == [b"\n1\n", b"\n2\n", b"\n3\n", b"0", b"6"]
-    assert spool.depth == 0
+    assert take_all(backlog) == [b"0", b"6"]
+    assert spool.take_memory(2) == [line(1), line(2)]
+    spool.put_back([line(1), line(2)])
+    assert spool.take_memory(9) == [line(1), line(2), line(3)]
+    assert spool.pending == 0
 
 
-def test_rows_in_memory_move_to_the_disk_when_there_is_room(tmp_path, monkeypatch):
+def test_rows_in_memory_move_to_the_disk_when_there_is_room(tmp_path, monkeypatch, backlog):
     spool = Spool(tmp_path)
     make_room = full_disk(monkeypatch)
     spool.append(line(1))
@@ -185,79 +235,79 @@ def test_rows_in_memory_move_to_the_disk_when_there_is_room(tmp_path, monkeypatc
     assert spool.spill() == 2
     make_room()
     assert spool.spill() == 0
-    assert take_all(spool) == [b"1", b"2"]
-    assert spool.depth == 0
+    assert take_all(backlog) == [b"1", b"2"]
+    assert spool.pending == 0
 
 
-def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path, monkeypatch):
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path, monkeypatch, backlog):
     spool = Spool(tmp_path)
     real = os.write
     monkeypatch.setattr("usage.spool.os.write", lambda fd, data: real(fd, data[:3]))
     spool.append(b"\nfirst\n")
     monkeypatch.undo()
     spool.append(b"\nsecond\n")
-    assert take_all(spool) == [b"\nfirst\n", b"fi", b"second"]
+    assert take_all(backlog) == [b"fi", b"second"]
+    assert spool.take_memory(9) == [b"\nfirst\n"]
 
 
-def test_a_line_recorded_while_its_segment_is_sealed_is_not_lost(tmp_path, monkeypatch):
-    """The writer seals, reads to the end and removes, all before the recorder's write."""
-    spool = Spool(tmp_path)
+def test_a_line_written_while_its_segment_ends_is_not_lost(tmp_path, monkeypatch, backlog):
+    """Another thread ends the segment, and it is read and removed, all before the write."""
+    spool = Spool(tmp_path, segment_bytes=10)
     real = os.write
     stored = []
 
     def overtaken(fd, data):
         monkeypatch.undo()
-        real(fd, b"\nbefore\n")
-        spool.rotate(idle=True)
-        stored.extend(take_all(spool))
+        spool.append(b"\nlong enough\n")
+        stored.extend(take_all(backlog))
         return real(fd, data)
 
     monkeypatch.setattr("usage.spool.os.write", overtaken)
     spool.append(line(1))
-    assert stored == [b"before"]
-    assert take_all(spool) == [b"1"]
+    assert stored == [b"long enough"]
+    assert take_all(backlog) == [b"1"]
 
 
-def test_a_line_recorded_after_the_end_waits_for_the_next_start(tmp_path):
+def test_a_line_recorded_after_the_end_is_stored_later(tmp_path, backlog):
     spool = Spool(tmp_path)
     spool.close()
+    take_all(backlog)
     spool.append(line(1))
     spool.append(line(2))
-    other = Spool(tmp_path)
-    assert other.adopt() == 0  # the process that holds it still lives
-    assert spool._late_lock is not None
-    spool._late_lock.release(remove=False)
-    assert other.adopt() == 2
-    assert take_all(other) == [b"1", b"2"]
+    assert take_all(backlog) == [b"1", b"2"]
+    assert backlog.has_living  # until its process ends
+    spool.close()
+    take_all(backlog)
+    assert files(tmp_path) == []
 
 
-def test_a_full_disk_puts_off_the_next_segment(tmp_path, monkeypatch):
+def test_a_full_disk_puts_off_the_next_segment(tmp_path, monkeypatch, backlog):
     spool = Spool(tmp_path, segment_bytes=1)
-    spool.append(line(1))
 
-    def refuse(path, worker, number):
+    def refuse(path, number):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Segment, "create", refuse)
-    spool.rotate()
+    spool.append(line(1))
     spool.append(line(2))
-    assert take_all(spool) == [b"1", b"2"]
+    assert take_all(backlog) == [b"1", b"2"]
 
 
-def test_the_depth_is_right_again_after_a_drift(tmp_path, monkeypatch):
+def test_the_count_is_right_again_after_a_drift(tmp_path, monkeypatch, backlog):
     spool = Spool(tmp_path)
-    real = os.write
-    monkeypatch.setattr("usage.spool.os.write", lambda fd, data: real(fd, data[:4]))
-    spool.append(b"\nfirst\n")
-    monkeypatch.undo()
-    take_all(spool)
-    spool.settle(spool.appended)
+    spool.append(b"\n \n")  # counted, and nothing to store
+    take_all(backlog)
+    assert spool.pending == 1
+    (source,) = backlog.sources
+    source.settle(1)
+    assert spool.pending == 0
     spool.append(line(2))
-    assert spool.depth == 1
+    source.settle(1)  # something came meanwhile
+    assert spool.pending == 1
 
 
-def test_no_line_is_lost_between_recorders_and_rotation(tmp_path):
-    """Four threads record while the writer rotates and removes as fast as it can."""
+def test_no_line_is_lost_between_recorders_and_reader(tmp_path, backlog):
+    """Four threads record into ever new segments, which are read and removed at once."""
     spool = Spool(tmp_path, segment_bytes=1)
     taken = set()
 
@@ -269,9 +319,8 @@ def test_no_line_is_lost_between_recorders_and_rotation(tmp_path):
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        spool.rotate()
-        taken.update(take_all(spool))
-    taken.update(take_all(spool))
+        taken.update(take_all(backlog))
+    taken.update(take_all(backlog))
     assert taken == {b"%d" % number for number in range(2000)}
 
 
@@ -288,7 +337,7 @@ def test_an_unwritable_directory_stops_the_start(tmp_path):
 def test_batches_join_to_the_whole_file(tmp_path_factory, lines, limit):
     path = tmp_path_factory.mktemp("segment") / "1.jsonl"
     path.write_bytes(b"".join(b"\n" + line + b"\n" for line in lines))
-    segment = Segment.adopt(path)
+    segment = Segment.open(path, 1)
     got = []
     while True:
         batch = segment.read(limit)
@@ -302,8 +351,8 @@ def test_batches_join_to_the_whole_file(tmp_path_factory, lines, limit):
     assert segment.count_lines() == len(expected)
 
 
-def test_a_long_line_is_read_whole(tmp_path):
+def test_a_long_line_is_read_whole(tmp_path, backlog):
     spool = Spool(tmp_path)
     spool.append(b"\n" + b"x" * 700_000 + b"\n")
     spool.append(line(1))
-    assert take_all(spool) == [b"x" * 700_000, b"1"]
+    assert take_all(backlog) == [b"x" * 700_000, b"1"]

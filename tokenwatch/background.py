@@ -1,0 +1,96 @@
+"""The background process: one for each data directory, whatever the number of workers.
+
+It stores the rows that workers have spooled and tells webhooks, so that none of that takes
+the interpreter from a worker's event loop. The first worker starts it (`Keeper`); whoever
+finds it gone starts it again. It ends when the last worker has ended and its rows are stored,
+or cannot be stored at present: then they wait for the next start.
+
+Signals for the whole service do not end it: it outlasts the workers, whose last rows it waits
+for. Killed, it leaves nothing half done.
+
+    python -m tokenwatch.background
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tokenwatch.conf import BASE_DIR, config
+from usage.presence import is_running, take_lock
+from usage.segments import WorkerLock
+
+NICE = 5
+"""Behind the workers where both want the same core; still a quarter of it."""
+SPAWN_EVERY = 5.0
+
+logger = logging.getLogger("tokenwatch.background")
+
+
+def main() -> int:
+    """Run until the last worker has ended; at once where another process is at work already."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    lock = take_lock(config.spool_dir)
+    if lock is None:
+        return 0
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenwatch.settings")
+    import django
+
+    django.setup()
+    run(lock)
+    return 0
+
+
+def run(lock: WorkerLock) -> None:
+    """Everything that is done in the background, until the last worker has ended."""
+    from budgets.webhooks import WebhookSender
+    from usage.storing import RowStorer
+
+    rows = RowStorer(config.spool_dir, lock)
+    webhooks = WebhookSender(allow_private=config.allow_private_webhooks)
+    rows.start()
+    if config.budget_enabled:
+        webhooks.start()
+    rows.wait_for_the_last_worker()
+    webhooks.stop()
+
+
+class Keeper:
+    """A worker's part: sees that the background process is there."""
+
+    def __init__(self, spool_dir: Path) -> None:
+        self._spool_dir = spool_dir
+        self._process: subprocess.Popen[bytes] | None = None
+        self._next_spawn = 0.0
+
+    def check(self) -> None:
+        """Start it where it is not; call it once a second, in a thread."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        now = time.monotonic()
+        if now < self._next_spawn or is_running(self._spool_dir):
+            return
+        if self._process is not None:
+            logger.warning("The background process ended (%s)", self._process.returncode)
+        self._next_spawn = now + SPAWN_EVERY
+        path = os.pathsep.join(filter(None, (str(BASE_DIR), os.environ.get("PYTHONPATH"))))
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tokenwatch.background"],
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the workers, whose rows it waits for
+            )
+        except OSError as exc:
+            logger.error("The background process cannot be started; rows wait: %s", exc)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
