@@ -48,8 +48,10 @@ class Services:
         )
         # Django, the models and the price catalogue live as long as the process: the garbage
         # collector need not walk through their few hundred thousand objects again and again.
+        # Nor look at the few of each request so often: nearly all of them go by themselves.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
 
     async def _keep(self) -> None:
         """Once a second: what needs a look, and must not wait on the event loop."""

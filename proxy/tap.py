@@ -97,6 +97,8 @@ class JsonTap:
 
     def end(self) -> bytes:
         whole = b"".join(self._chunks)
+        if self._size <= MAX_WHOLE and self._dialect.absorb_plain(self.answer, whole):
+            return b""
         try:
             obj: Any = orjson.loads(whole) if self._size <= MAX_WHOLE else None
         except orjson.JSONDecodeError:

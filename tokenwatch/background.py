@@ -24,8 +24,9 @@ from tokenwatch.conf import BASE_DIR, config
 from usage.presence import is_running, take_lock
 from usage.segments import WorkerLock
 
-NICE = 5
-"""Behind the workers where both want the same core; still a quarter of it."""
+NICE = 10
+"""Behind the workers where both want the same core; still a tenth of it, which is enough for as
+many rows as a worker on the rest can answer."""
 SPAWN_EVERY = 5.0
 
 logger = logging.getLogger("tokenwatch.background")

@@ -103,15 +103,15 @@ def deltas(rows: Iterable[UsageRow]) -> list[Delta]:
 
     Sorted by key, so that concurrent writers lock rollups in the same order.
     """
-    minutes: dict[Bucket, Sums] = {}
+    found: dict[tuple[int, str, str, str], Sums] = {}
     for row in rows:
         start = int(row.created_at) // MINUTE * MINUTE
-        model = row.model_used or row.model_requested
-        bucket = Bucket(MINUTE, start, model, row.source_app, row.feature_tag)
-        sums = minutes.get(bucket)
+        key = (start, row.model_used or row.model_requested, row.source_app, row.feature_tag)
+        sums = found.get(key)
         if sums is None:
-            sums = minutes[bucket] = Sums()
+            sums = found[key] = Sums()
         sums.count(row)
+    minutes = {Bucket(MINUTE, *key): sums for key, sums in found.items()}
     buckets = {**minutes, **_by_hour(minutes)}
     return sorted(
         (Delta(bucket.key(), bucket, sums) for bucket, sums in buckets.items()),

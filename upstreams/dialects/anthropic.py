@@ -96,6 +96,10 @@ class Anthropic:
             _absorb_message(answer, obj)
             answer.complete = True
 
+    def absorb_plain(self, answer: Answer, data: bytes) -> bool:
+        """None is read in another way."""
+        return False
+
     def absorb_text(self, answer: Answer, data: bytes) -> None:
         """Hosts that also speak OpenAI's dialect may end a stream with ``[DONE]`` in this one."""
         if data.strip() == DONE:

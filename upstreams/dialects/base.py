@@ -65,6 +65,11 @@ class Dialect(Protocol):
         """Take in a whole JSON answer (error answers too) or the data of one stream event."""
         ...
 
+    def absorb_plain(self, answer: Answer, data: bytes) -> bool:
+        """Take in the bytes of a whole answer if it is of the commonest kind, in a fraction of
+        the time; False where it is not, and `absorb` has to look at it."""
+        ...
+
     def absorb_text(self, answer: Answer, data: bytes) -> None:
         """Take in the data of a stream event that is no JSON object, such as ``[DONE]``."""
         ...

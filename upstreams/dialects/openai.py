@@ -14,6 +14,7 @@ from upstreams.dialects.base import JSON, Answer, Endpoint
 from upstreams.dialects.errors import error_type
 from upstreams.dialects.merge import merge_usage
 from upstreams.dialects.openai_usage import read_usage
+from upstreams.dialects.plain import absorb_chat
 from upstreams.dialects.shared import COUNT_TOKENS, DONE, FREE, GAP, READS, UNKNOWN, is_final
 from upstreams.dialects.text import body_text, collect
 from upstreams.dialects.values import count, mapping, objects, seconds, string
@@ -120,6 +121,10 @@ class OpenAI:
             answer.complete = answer.complete or first
         elif first and not kind and _is_whole(obj):
             answer.complete = True
+
+    def absorb_plain(self, answer: Answer, data: bytes) -> bool:
+        """A whole chat completion."""
+        return absorb_chat(answer, data)
 
     def absorb_text(self, answer: Answer, data: bytes) -> None:
         """``[DONE]`` ends a stream; other text says nothing."""
