@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -110,7 +111,8 @@ class BudgetAdmin(ModelAdmin):
 
     @admin.action(description="Kill: block at once", permissions=["change"])
     def kill(self, request: HttpRequest, queryset: QuerySet[Budget]) -> None:
-        self._change(request, queryset, "blocked", killed=True)
+        # One that is not active would block nothing.
+        self._change(request, queryset, "blocked", killed=True, active=True)
 
     @admin.action(description="Revive: take the kill switch back", permissions=["change"])
     def revive(self, request: HttpRequest, queryset: QuerySet[Budget]) -> None:
@@ -124,8 +126,9 @@ class BudgetAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Budget], word: str, **values: Any
     ) -> None:
         # order_by: Oracle and PostgreSQL update no ordered set, and the list is one.
-        changed = queryset.order_by().update(**values)
-        policy.bump()  # an update of many rows sends no signal
+        with transaction.atomic():
+            changed = queryset.order_by().update(**values)
+            policy.bump()  # an update of many rows sends no signal
         self.message_user(request, f"{changed} {'budget' if changed == 1 else 'budgets'} {word}.")
 
 

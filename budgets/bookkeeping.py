@@ -14,7 +14,7 @@ from budgets.leases import CounterGoneError, Taken
 from budgets.models import BudgetCounter
 from budgets.periods import Period
 from budgets.scopes import BudgetSpec
-from budgets.settlement import counter_of, reconcile
+from budgets.settlement import counter_of, due_for_check, reconcile
 
 LIFE = timedelta(seconds=15)
 """How long a lease lives without being renewed."""
@@ -68,6 +68,7 @@ def lend(loan: Loan, limit: int, need: int, worker: str) -> tuple[int, Taken | N
 
     Raises:
         CounterGoneError: the counter was removed meanwhile.
+        BudgetGoneError: so was the budget, or it counts something else.
     """
     counter = loan.counter
     if counter is None:
@@ -105,7 +106,7 @@ def _check(loans: Sequence[Loan], now: datetime) -> None:
     """Prove against the ledger one counter that nobody has checked for long."""
     cutoff = now - CHECK_EVERY
     counters = [loan.counter for loan in loans]
-    due = BudgetCounter.objects.filter(pk__in=counters[:IN_LIST], checked_at__lt=cutoff)
+    due = BudgetCounter.objects.filter(due_for_check(cutoff), pk__in=counters[:IN_LIST])
     found = due.values_list("pk", flat=True).first()
     for loan in loans:
         if found is None or loan.counter != found:

@@ -27,7 +27,7 @@ from django.db import Error, close_old_connections, connection
 from budgets import bookkeeping
 from budgets.accounts import Account, Reservation, grant, grant_unleased
 from budgets.bookkeeping import Loan, Look, Wishes
-from budgets.leases import CounterGoneError, Taken
+from budgets.leases import BudgetGoneError, CounterGoneError, Taken
 from budgets.refusals import KILLED, UNREACHABLE, Refusal, refusal
 from budgets.scopes import BudgetSpec, ScopeIndex
 
@@ -86,6 +86,8 @@ class Desk:
         while True:
             now = time.monotonic()
             short = [pair for pair in wanted if not pair[0].can_grant(pair[1], now)]
+            if any(account.gone for account, _ in short):
+                break
             if not short:
                 return Reservation(grant(wanted), watched)
             for account, need in short:
@@ -101,7 +103,7 @@ class Desk:
         leased = [pair for pair in wanted if pair[0].can_grant(pair[1], now)]
         others = [pair for pair in wanted if not pair[0].can_grant(pair[1], now)]
         for account, need in others:
-            if not self._fail_open:
+            if not self._fail_open and not account.gone:
                 return refusal(account, UNREACHABLE)
             if not account.admits_unleased(need):
                 return refusal(account, needed=need)
@@ -128,7 +130,8 @@ class Desk:
             counter, taken = await self._in_thread(
                 bookkeeping.lend, loan, account.lendable, need, self.worker
             )
-        except CounterGoneError:
+        except CounterGoneError as exc:
+            account.gone = isinstance(exc, BudgetGoneError) and account.spec is loan.spec
             account.counter = None
             account.lost_lease()
         except Error as exc:
@@ -139,6 +142,8 @@ class Desk:
         else:
             account.counter = counter
             self._took(account, need, taken, asked)
+            if account.spec.limit < loan.spec.limit:
+                account.grant_no_more()
         finally:
             del self._taking[account]
 
@@ -157,6 +162,10 @@ class Desk:
         account = self._accounts.get((spec.id, period.start))
         if account is None or not account.spec.counts_as(spec):
             account = self._accounts[spec.id, period.start] = Account(spec, period)
+        if spec.limit < account.spec.limit:
+            account.grant_no_more()
+        if account.spec is not spec:
+            account.gone = False
         account.spec, account.period = spec, period
         newest = self._current.get(spec.id)
         if newest is None or newest.period.start <= period.start or newest.spec is not spec:
@@ -215,8 +224,7 @@ class Desk:
         """What to give back; from here on it cannot be granted."""
         returns = {}
         for account in held:
-            if units := account.surplus():
-                account.available -= units
+            if units := account.take_surplus():
                 returns[account] = units
             account.end_round()
         return returns

@@ -93,6 +93,7 @@ def test_adding_one_reaches_the_workers(admin_client):
         ({"threshold": ""}, "required"),
         ({"threshold": "101"}, "1 to 100"),
         ({"action": "notify"}, "needs an address"),
+        ({"active": "", "killed": "on"}, "not active blocks nothing"),
     ],
 )
 def test_what_could_never_work_is_refused_beside_its_field(admin_client, wrong, said):
@@ -127,6 +128,12 @@ def test_the_switches_reach_the_workers(admin_client):
         assert policy.current() > before
     other.refresh_from_db()
     assert (other.killed, other.active) == (False, True)
+
+
+def test_to_kill_one_that_is_switched_off_switches_it_on(admin_client):
+    made = budget(active=False)
+    act(admin_client, "kill", made)
+    assert [spec.killed for spec in load_specs()] == [True]
 
 
 def test_a_reset_begins_the_period_anew(admin_client):
