@@ -41,17 +41,15 @@ _USAGE = {
     "completion_tokens": OUTPUT,
     "total_tokens": TOKENS,
 }
-_WHOLE = answer(
-    json.dumps(
-        {
-            "object": "chat.completion",
-            "model": "gpt-4o-mini",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Enough."}}],
-            "usage": _USAGE,
-        }
-    ).encode(),
-    b"content-type: application/json",
-)
+ANSWER = json.dumps(
+    {
+        "object": "chat.completion",
+        "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Enough."}}],
+        "usage": _USAGE,
+    }
+).encode()
+_WHOLE = answer(ANSWER, b"content-type: application/json")
 _EVENTS = sse(
     chunk({"role": "assistant", "content": "Enough."}, usage=None),
     chunk({}, "stop", usage=None),

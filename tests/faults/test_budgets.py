@@ -1,21 +1,29 @@
 """Budgets hold in several real worker processes on one database, and when a worker is killed."""
 
 import asyncio
+import json
 import re
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bench.closed_loop import run_closed_loop
+from bench.payloads import Exchange
+from bench.target import Target
 from budgets.bookkeeping import LIFE
 from tests.fakes import raw_upstream
 from tests.faults import postgres
 from tests.faults.budgeted import (
+    ANSWER,
+    BODY,
+    CHAT,
     TOKENS,
     Engine,
     Provider,
@@ -71,6 +79,13 @@ async def serving(
                 provider.gate.set()
 
 
+async def decided(provider: Provider, asked: list[asyncio.Task[int]]) -> None:
+    await until_so(
+        lambda: provider.reached + sum(one.done() for one in asked) >= len(asked),
+        "requests are neither refused nor forwarded",
+    )
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 async def test_of_64_first_requests_at_once_5_are_admitted_20_times(
     engine: Engine, tmp_path: Path, workers: int
@@ -85,12 +100,7 @@ async def test_of_64_first_requests_at_once_5_are_admitted_20_times(
             async with client(child.run.proxy_url) as http:
                 asked = [asyncio.create_task(ask(http, app, stream=stream)) for _ in range(AT_ONCE)]
                 # Until all are decided, no answer frees anything.
-                await until_so(
-                    lambda asked=asked: (
-                        provider.reached + sum(one.done() for one in asked) >= AT_ONCE
-                    ),
-                    "requests are neither refused nor forwarded",
-                )
+                await decided(provider, asked)
                 provider.gate.set()
                 codes = Counter(await asyncio.gather(*asked))
             assert codes == {200: FIT, 429: AT_ONCE - FIT}, app
@@ -199,6 +209,60 @@ async def act(admin: httpx.AsyncClient, action: str) -> None:
         },
     )
     assert answered.status_code == 302
+
+
+COUNTED = """
+CREATE TABLE writes (kind TEXT);
+CREATE TRIGGER lease_made AFTER INSERT ON tw_budget_lease
+BEGIN INSERT INTO writes VALUES ('lease made'); END;
+CREATE TRIGGER lease_ended AFTER DELETE ON tw_budget_lease
+BEGIN INSERT INTO writes VALUES ('lease ended'); END;
+CREATE TRIGGER lease_grew AFTER UPDATE ON tw_budget_lease WHEN NEW.amount > OLD.amount
+BEGIN INSERT INTO writes VALUES ('lease grew'); END;
+CREATE TRIGGER lease_renewed AFTER UPDATE ON tw_budget_lease WHEN NEW.amount = OLD.amount
+BEGIN INSERT INTO writes VALUES ('lease renewed'); END;
+CREATE TRIGGER lease_shrank AFTER UPDATE ON tw_budget_lease WHEN NEW.amount < OLD.amount
+BEGIN INSERT INTO writes VALUES ('lease shrank'); END;
+CREATE TRIGGER taken AFTER UPDATE ON tw_budget_counter
+WHEN NEW.spent = OLD.spent AND NEW.leased > OLD.leased
+BEGIN INSERT INTO writes VALUES ('taken'); END;
+CREATE TRIGGER locked AFTER UPDATE ON tw_budget_counter
+WHEN NEW.spent = OLD.spent AND NEW.leased = OLD.leased
+BEGIN INSERT INTO writes VALUES ('locked'); END;
+CREATE TRIGGER returned AFTER UPDATE ON tw_budget_counter
+WHEN NEW.spent = OLD.spent AND NEW.leased < OLD.leased
+BEGIN INSERT INTO writes VALUES ('returned'); END;
+CREATE TRIGGER settled AFTER UPDATE ON tw_budget_counter WHEN NEW.spent <> OLD.spent
+BEGIN INSERT INTO writes VALUES ('settled'); END;
+"""
+"""The database itself counts what is written to the budgets' tables, whoever writes it."""
+
+WITH_THE_ROWS = ("settled", "lease shrank", "returned")
+"""What the transactions that store rows write, once a batch; and, after a lock of the counter,
+what gives units back."""
+
+
+async def test_10_000_requests_write_less_than_a_hundredth_of_that_for_reservations(
+    tmp_path: Path, migrated: Path
+) -> None:
+    requests = 10_000
+    shutil.copy(migrated, tmp_path / DATABASE)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        database.executescript(COUNTED)
+    engine = sqlite_engine(tmp_path)
+    large: list[dict[str, object]] = [{"name": "all", "scope": "global", "limit": 9 * 10**9}]
+    async with serving(tmp_path, engine, 1, large) as (child, provider):
+        provider.gate.set()
+        target = Target.of(child.run.proxy_url + CHAT)
+        exchange = Exchange(json.dumps(BODY).encode(), ANSWER)
+        await run_closed_loop(target, exchange, AT_ONCE, requests)
+    writes = Counter(kind for (kind,) in engine.books.fetch("SELECT kind FROM writes"))
+    given_back = writes["locked"]
+    reserving = sum(writes.values()) - sum(writes[kind] for kind in WITH_THE_ROWS) + 2 * given_back
+    print(f"{reserving} writes for reservations, all: {dict(writes)}")
+    assert spent_by_app(engine) == {"": requests * TOKENS}
+    assert leased(engine) == 0
+    assert 0 < reserving < requests / 100
 
 
 # What the database says
