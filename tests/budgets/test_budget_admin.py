@@ -1,6 +1,7 @@
 """Budgets in the admin."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from django.db import connection
@@ -73,6 +74,12 @@ def test_the_lists_queries_do_not_grow_with_the_budgets(admin_client):
     for number in range(1, 20):
         budget(str(number))
     assert queries() == few
+
+
+def test_the_form_shows_amounts_as_people_write_them(admin_client):
+    assert 'value="10"' in page(admin_client, change(budget(limit=Decimal("10.0000000000"))))
+    assert 'value="0.25"' in page(admin_client, change(budget("c", limit=Decimal("0.25"))))
+    assert "Resets" not in page(admin_client, ADD)
 
 
 def test_adding_one_reaches_the_workers(admin_client):
