@@ -31,8 +31,9 @@ from budgets.leases import BudgetGoneError, CounterGoneError, Taken
 from budgets.refusals import KILLED, UNREACHABLE, Refusal, refusal
 from budgets.scopes import BudgetSpec, ScopeIndex
 
-PATIENCE = 2.0
-"""Seconds that a request waits for the database before the failure mode decides."""
+PATIENCE = 5.0
+"""Seconds that a request waits for the database before the failure mode decides. An overloaded
+machine answers late, and workers that admit each by itself do not hold a budget together."""
 ROUND = 1.0
 """Seconds between two rounds of upkeep."""
 KEPT = 600.0
@@ -58,7 +59,7 @@ class Desk:
         self._taking: dict[Account, tuple[asyncio.Task[None], float]] = {}
         self._unreachable_until = 0.0
         self._failing = False
-        self._rounds = 0
+        self._renewed = float("-inf")
         self._threads = ThreadPoolExecutor(2, "budgets")
         self._upkeep: asyncio.Task[None] | None = None
 
@@ -194,9 +195,8 @@ class Desk:
         accounts = self.accounts(self._specs().specs, now)
         if not accounts and not self._accounts:
             return
-        self._rounds += 1
         held = {a: a.lease for a in self._accounts.values() if a.lease is not None}
-        renewing = self._rounds % bookkeeping.RENEW_EVERY == 0
+        renewing = time.monotonic() - self._renewed >= bookkeeping.RENEW_EVERY
         returns = self._surpluses(held)
         wishes = Wishes(
             accounts=[Loan(a.spec, a.period, a.counter, a.lease) for a in accounts],
@@ -218,6 +218,8 @@ class Desk:
             self._failed(exc)
             return
         self._answered()
+        if renewing:
+            self._renewed = asked
         self._apply(accounts, held, look, asked, drained=drained, renewed=renewing)
 
     def _surpluses(self, held: Iterable[Account]) -> dict[Account, int]:

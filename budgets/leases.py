@@ -130,13 +130,14 @@ def give_back(counter: int, lease: int, units: int) -> bool:
 
 
 def renew(kept: Iterable[int], until: datetime) -> set[int]:
-    """Move the end of leases on; those of them that still exist.
-
-    One by one: a statement that held several of them could wait for a writer that waits for it.
-    """
-    return {
-        lease for lease in kept if BudgetLease.objects.filter(pk=lease).update(expires_at=until)
-    }
+    """Move the end of leases on; those of them that still exist."""
+    with transaction.atomic():
+        mine = BudgetLease.objects.filter(pk__in=list(kept))
+        # Their counters first, in the order of `settle`: neither can wait for the other.
+        for counter in sorted(set(mine.values_list("counter_id", flat=True))):
+            _lock(counter)
+        mine.update(expires_at=until)
+        return set(mine.values_list("pk", flat=True))
 
 
 def expire(now: datetime) -> int:

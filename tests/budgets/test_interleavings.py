@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from budgets.accounts import Account, Reservation, Share
-from budgets.bookkeeping import LIFE, RENEW_EVERY
+from budgets.bookkeeping import LIFE
 from budgets.models import Budget, BudgetCounter, BudgetLease
 from budgets.settlement import moment, spec_of, spent_in
 from tests.budgets.desks import Clock, OwnThread, ticking
@@ -134,9 +134,8 @@ class Branches(RuleBasedStateMachine):
     def all_leases_expire(self, first: str, then: str) -> None:
         """Nobody renews them in time; one worker takes them back, another one notices."""
         self.clock.now += LIFE.total_seconds() + 1
-        for worker in (first, then):
-            for _ in range(RENEW_EVERY):
-                self.upkeep(worker)
+        self.upkeep(first)
+        self.upkeep(then)
 
     @rule(worker=st.sampled_from(WORKERS))
     def die(self, worker: str) -> None:
