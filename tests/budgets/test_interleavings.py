@@ -79,6 +79,7 @@ class Branches(RuleBasedStateMachine):
         if isinstance(held, Reservation):
             request = Request(worker, desk, self.clock.now, estimate, accounts[0], held)
             self.requests.append(request)
+            assert held._shares[0].lease is not None
             alive = BudgetLease.objects.filter(
                 pk=held._shares[0].lease, expires_at__gt=moment(self.clock.now)
             )
@@ -112,6 +113,7 @@ class Branches(RuleBasedStateMachine):
         spec = spec_of(Budget.objects.get())
         for row, share in self.unwritten:
             start = spec.at(row.created_at).start
+            assert share.lease is not None
             own = BudgetLease.objects.filter(
                 pk=share.lease, counter__period_start=moment(start)
             ).exists()

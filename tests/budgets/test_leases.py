@@ -82,7 +82,8 @@ def test_a_renewed_lease_stays_and_an_expired_one_is_replaced(counter):
 
 
 def test_a_worker_that_others_outrun_again_and_again_is_served_all_the_same(counter, monkeypatch):
-    real, outrun = leases._lease, []
+    real = leases._lease
+    outrun: list[tuple] = []
 
     def slow(*args):
         if len(outrun) < leases.TRIES:  # another one takes a unit first
