@@ -26,6 +26,14 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 console = Console()
 
 
+BUDGETS = (
+    ("--limit", "1000000", "--name", "everything"),
+    ("--tokens", "9000000000", "--model", "gpt-4o-mini"),
+    ("--limit", "1000000", "--app", "*"),
+)
+"""They block, match every request, and are never used up: by name, by pattern and in tokens."""
+
+
 def ledger_rows(data_dir: Path) -> int:
     """Count the rows where TokenWatch wrote them, not by what it says."""
     uri = f"file:{data_dir / 'tokenwatch.sqlite3'}?mode=ro"
@@ -40,12 +48,22 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
         service("bench.upstream", core=cores.load) as upstream,
         service("bench.bare", "--upstream", upstream, core=cores.proxy) as bare,
     ):
-        instance = Instance(data_dir, upstream, affinity={cores.proxy}, stdout=subprocess.DEVNULL)
-        instance.manage("migrate", "--verbosity", "0")
-        with instance, console.status("starting") as status:
-            figures = Bench(plan, bare, instance, cores.load, status.update).run()
-            figures.rows = ledger_rows(data_dir)
+        directories = [data_dir / "plain", data_dir / "budgeted"]
+        instance, budgeted = (made(directory, upstream, cores) for directory in directories)
+        for options in BUDGETS:
+            budgeted.manage("budget", "set", *options)
+        with instance, budgeted, console.status("starting") as status:
+            figures = Bench(plan, bare, instance, budgeted, cores.load, status.update).run()
+            figures.rows = sum(map(ledger_rows, directories))
     return figures
+
+
+def made(data_dir: Path, upstream: str, cores: Cores) -> Instance:
+    """A TokenWatch with an empty database."""
+    data_dir.mkdir()
+    instance = Instance(data_dir, upstream, affinity={cores.proxy}, stdout=subprocess.DEVNULL)
+    instance.manage("migrate", "--verbosity", "0")
+    return instance
 
 
 def interrupt(*_: object) -> None:

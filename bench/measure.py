@@ -102,6 +102,8 @@ class Figures:
     """Requests that TokenWatch has answered, all measurements together."""
     rows: int = 0
     """Rows in its ledger after them."""
+    budgets: list[Pair[LoadResult]] = field(default_factory=list)
+    """TokenWatch without budgets in the place of the bare pass-through."""
 
 
 def ratio(pairs: list[Pair[LoadResult]]) -> float:
@@ -115,14 +117,22 @@ def added(pairs: list[Pair[LoadResult]], pick: Callable[[LoadResult], float]) ->
 
 
 class Bench:
-    """Runs the plan against a bare pass-through and a TokenWatch that both run already."""
+    """Runs the plan against a bare pass-through, a TokenWatch, and one with budgets, all of
+    which run already."""
 
     def __init__(
-        self, plan: Plan, bare: str, instance: Instance, load_core: int, progress: Progress
+        self,
+        plan: Plan,
+        bare: str,
+        instance: Instance,
+        budgeted: Instance,
+        load_core: int,
+        progress: Progress,
     ) -> None:
         self._plan = plan
         self._bare = bare
         self._instance = instance
+        self._budgeted = budgeted
         self._core = load_core
         self._progress = progress
         self.figures = Figures()
@@ -136,6 +146,7 @@ class Bench:
         """
         plan, figures = self._plan, self.figures
         self._closed_loop("small bodies", figures.small, plan.small, CONNECTIONS, "small")
+        self._budgets()
         self._closed_loop("large bodies", figures.large, plan.large, CONNECTIONS, "large")
         self._closed_loop("1 connection", figures.single, plan.single, 1, "small")
         self._closed_loop("16 connections", figures.sixteen, plan.sixteen, 16, "small")
@@ -152,18 +163,37 @@ class Bench:
             self._progress(f"{name}, round {number + 1} of {self._plan.rounds}")
             warmup = max(connections, count // 10)
             bare, through = (
-                requests(
-                    url,
-                    self._core,
-                    connections=connections,
-                    requests=count,
-                    warmup=warmup,
-                    exchange=exchange,
-                )
+                self._requests(url, count, warmup, connections, exchange)
                 for url in (self._bare, self._instance.run.proxy_url)
             )
             into.append(Pair(bare, through))
             self._written(count + warmup)
+
+    def _requests(
+        self, url: str, count: int, warmup: int, connections: int, exchange: str
+    ) -> LoadResult:
+        return requests(
+            url,
+            self._core,
+            connections=connections,
+            requests=count,
+            warmup=warmup,
+            exchange=exchange,
+        )
+
+    def _budgets(self) -> None:
+        """Without budgets and with three of them, in turns, each with its rows written out."""
+        count = self._plan.small
+        warmup = count // 10
+        for number in range(self._plan.rounds):
+            self._progress(f"budgets, round {number + 1} of {self._plan.rounds}")
+            results = []
+            for instance in (self._instance, self._budgeted):
+                url = instance.run.proxy_url
+                results.append(self._requests(url, count, warmup, CONNECTIONS, "small"))
+                self.figures.answered += count + warmup
+                instance.drain(DRAIN_SECONDS)
+            self.figures.budgets.append(Pair(*results))
 
     def _streams(self, url: str) -> StreamResult:
         plan = self._plan

@@ -32,6 +32,10 @@ class Account:
     """Likewise, of all workers."""
     lease: int | None = None
     available: int = 0
+    unwanted: int = 0
+    """Units that are leased and not to be granted: the limit was lowered since."""
+    gone: bool = False
+    """The budget was removed, or counts something else: the next snapshot will say so."""
     lease_ends: float = 0.0
     """On the monotonic clock; a little before the database thinks so."""
     denied: int | None = None
@@ -82,16 +86,29 @@ class Account:
     def leased_more(self, lease: int, units: int, ends: float) -> None:
         """The database granted units; a new lease means that the old one is gone."""
         if lease != self.lease:
-            self.lease, self.available = lease, 0
+            self.lost_lease()
+            self.lease = lease
         self.available += units
         self.lease_ends = ends
 
     def lost_lease(self) -> None:
-        self.lease, self.available = None, 0
+        self.lease, self.available, self.unwanted = None, 0, 0
 
-    def surplus(self) -> int:
-        """Units to give back at the end of a round: all when idle; where others may want them,
-        what goes beyond twice the demand of late."""
+    def grant_no_more(self) -> None:
+        """What is available was leased under a higher limit: the next round gives it back."""
+        self.unwanted += self.available
+        self.available = 0
+
+    def take_surplus(self) -> int:
+        """Take out the units to give back at the end of a round."""
+        units = self._surplus()
+        self.available -= units
+        units += self.unwanted
+        self.unwanted = 0
+        return units
+
+    def _surplus(self) -> int:
+        """All when idle; where others may want them, what goes beyond twice the demand of late."""
         wanted = 2 * max(self.granted)
         remaining = self.spec.limit - self.spent - self.leased
         if self.idle >= IDLE_TICKS:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -14,7 +15,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from budgets.figures import BudgetStatus, statuses
-from budgets.models import Budget, WebhookDelivery
+from budgets.models import Budget, DeliveryState, WebhookDelivery
 from tokenwatch import policy
 
 LABELS = {
@@ -36,6 +37,12 @@ class BudgetForm(forms.ModelForm):
     class Meta:
         model = Budget
         fields = "__all__"  # noqa: DJ007 - the fieldsets name them
+        labels = {"webhook_url": "Webhook URL"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if (limit := self.initial.get("limit")) is not None:  # 50, not 50.0000000000
+            self.initial["limit"] = f"{limit.normalize():f}"
 
     def clean_webhook_secret(self) -> str:
         return self.cleaned_data["webhook_secret"] or self.instance.webhook_secret or ""
@@ -55,8 +62,13 @@ class BudgetAdmin(ModelAdmin):
         ("What it counts", {"fields": ("scope", "pattern")}),
         ("Limit", {"fields": ("unit", "limit", "period", "time_zone", "action", "threshold")}),
         ("Webhook", {"fields": ("webhook_url", "webhook_secret")}),
-        ("Now", {"fields": ("spent", "resets", "created_at")}),
     )
+    now = ("Now", {"fields": ("spent", "resets", "created_at")})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """How it stands comes with the budget: one that is being added does not stand yet."""
+        shown = super().get_fieldsets(request, obj)
+        return shown if obj is None else [*shown, self.now]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         page = super().get_changelist_instance(request)
@@ -110,7 +122,8 @@ class BudgetAdmin(ModelAdmin):
 
     @admin.action(description="Kill: block at once", permissions=["change"])
     def kill(self, request: HttpRequest, queryset: QuerySet[Budget]) -> None:
-        self._change(request, queryset, "blocked", killed=True)
+        # One that is not active would block nothing.
+        self._change(request, queryset, "blocked", killed=True, active=True)
 
     @admin.action(description="Revive: take the kill switch back", permissions=["change"])
     def revive(self, request: HttpRequest, queryset: QuerySet[Budget]) -> None:
@@ -124,8 +137,9 @@ class BudgetAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Budget], word: str, **values: Any
     ) -> None:
         # order_by: Oracle and PostgreSQL update no ordered set, and the list is one.
-        changed = queryset.order_by().update(**values)
-        policy.bump()  # an update of many rows sends no signal
+        with transaction.atomic():
+            changed = queryset.order_by().update(**values)
+            policy.bump()  # an update of many rows sends no signal
         self.message_user(request, f"{changed} {'budget' if changed == 1 else 'budgets'} {word}.")
 
 
@@ -150,7 +164,7 @@ class WebhookDeliveryAdmin(ModelAdmin):
         "state_shown",
         "attempts",
         "response_status",
-        "next_attempt_at",
+        "next_attempt",
         "last_error",
     )
     list_filter = ("state", "event")
@@ -171,3 +185,7 @@ class WebhookDeliveryAdmin(ModelAdmin):
     )
     def state_shown(self, delivery: WebhookDelivery) -> str:
         return delivery.state
+
+    @display(description="Next attempt")
+    def next_attempt(self, delivery: WebhookDelivery) -> datetime | None:
+        return delivery.next_attempt_at if delivery.state == DeliveryState.PENDING else None

@@ -27,12 +27,13 @@ from django.db import Error, close_old_connections, connection
 from budgets import bookkeeping
 from budgets.accounts import Account, Reservation, grant, grant_unleased
 from budgets.bookkeeping import Loan, Look, Wishes
-from budgets.leases import CounterGoneError, Taken
+from budgets.leases import BudgetGoneError, CounterGoneError, Taken
 from budgets.refusals import KILLED, UNREACHABLE, Refusal, refusal
 from budgets.scopes import BudgetSpec, ScopeIndex
 
-PATIENCE = 2.0
-"""Seconds that a request waits for the database before the failure mode decides."""
+PATIENCE = 5.0
+"""Seconds that a request waits for the database before the failure mode decides. An overloaded
+machine answers late, and workers that admit each by itself do not hold a budget together."""
 ROUND = 1.0
 """Seconds between two rounds of upkeep."""
 KEPT = 600.0
@@ -58,7 +59,7 @@ class Desk:
         self._taking: dict[Account, tuple[asyncio.Task[None], float]] = {}
         self._unreachable_until = 0.0
         self._failing = False
-        self._rounds = 0
+        self._renewed = float("-inf")
         self._threads = ThreadPoolExecutor(2, "budgets")
         self._upkeep: asyncio.Task[None] | None = None
 
@@ -86,6 +87,8 @@ class Desk:
         while True:
             now = time.monotonic()
             short = [pair for pair in wanted if not pair[0].can_grant(pair[1], now)]
+            if any(account.gone for account, _ in short):
+                break
             if not short:
                 return Reservation(grant(wanted), watched)
             for account, need in short:
@@ -101,7 +104,7 @@ class Desk:
         leased = [pair for pair in wanted if pair[0].can_grant(pair[1], now)]
         others = [pair for pair in wanted if not pair[0].can_grant(pair[1], now)]
         for account, need in others:
-            if not self._fail_open:
+            if not self._fail_open and not account.gone:
                 return refusal(account, UNREACHABLE)
             if not account.admits_unleased(need):
                 return refusal(account, needed=need)
@@ -128,7 +131,8 @@ class Desk:
             counter, taken = await self._in_thread(
                 bookkeeping.lend, loan, account.lendable, need, self.worker
             )
-        except CounterGoneError:
+        except CounterGoneError as exc:
+            account.gone = isinstance(exc, BudgetGoneError) and account.spec is loan.spec
             account.counter = None
             account.lost_lease()
         except Error as exc:
@@ -139,6 +143,8 @@ class Desk:
         else:
             account.counter = counter
             self._took(account, need, taken, asked)
+            if account.spec.limit < loan.spec.limit:
+                account.grant_no_more()
         finally:
             del self._taking[account]
 
@@ -157,6 +163,10 @@ class Desk:
         account = self._accounts.get((spec.id, period.start))
         if account is None or not account.spec.counts_as(spec):
             account = self._accounts[spec.id, period.start] = Account(spec, period)
+        if spec.limit < account.spec.limit:
+            account.grant_no_more()
+        if account.spec is not spec:
+            account.gone = False
         account.spec, account.period = spec, period
         newest = self._current.get(spec.id)
         if newest is None or newest.period.start <= period.start or newest.spec is not spec:
@@ -185,9 +195,8 @@ class Desk:
         accounts = self.accounts(self._specs().specs, now)
         if not accounts and not self._accounts:
             return
-        self._rounds += 1
         held = {a: a.lease for a in self._accounts.values() if a.lease is not None}
-        renewing = self._rounds % bookkeeping.RENEW_EVERY == 0
+        renewing = time.monotonic() - self._renewed >= bookkeeping.RENEW_EVERY
         returns = self._surpluses(held)
         wishes = Wishes(
             accounts=[Loan(a.spec, a.period, a.counter, a.lease) for a in accounts],
@@ -209,14 +218,15 @@ class Desk:
             self._failed(exc)
             return
         self._answered()
+        if renewing:
+            self._renewed = asked
         self._apply(accounts, held, look, asked, drained=drained, renewed=renewing)
 
     def _surpluses(self, held: Iterable[Account]) -> dict[Account, int]:
         """What to give back; from here on it cannot be granted."""
         returns = {}
         for account in held:
-            if units := account.surplus():
-                account.available -= units
+            if units := account.take_surplus():
                 returns[account] = units
             account.end_round()
         return returns

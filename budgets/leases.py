@@ -48,6 +48,10 @@ class CounterGoneError(Exception):
     """The counter was removed: its budget counts something else now, or the ledger was reset."""
 
 
+class BudgetGoneError(CounterGoneError):
+    """There is no such budget any more, or it counts something else by now."""
+
+
 def slice_of(remaining: int, need: int) -> int:
     """How many units to lease where ``need`` are wanted; 0 where not even those remain."""
     return 0 if remaining < need else max(need, remaining // SHARE)
@@ -65,25 +69,40 @@ def take(
         CounterGoneError: there is no such counter.
     """
     for _ in range(TRIES):
-        row = BudgetCounter.objects.filter(pk=counter).values_list("spent", "leased").first()
-        if row is None:
-            raise CounterGoneError(counter)
-        units = slice_of(limit - row[0] - row[1], need)
+        units = slice_of(_remaining(counter, limit), need)
         if not units:
             return None
-        with transaction.atomic():
-            room = BudgetCounter.objects.filter(pk=counter, leased__lte=limit - units - F("spent"))
-            if not room.update(leased=F("leased") + units):
-                continue  # another worker was faster: look again
-            if lease is not None:
-                mine = BudgetLease.objects.filter(pk=lease, counter=counter, worker=worker)
-                if mine.update(amount=F("amount") + units, expires_at=until):
-                    return Taken(lease, units)
-            new = BudgetLease.objects.create(
-                counter_id=counter, worker=worker, amount=units, expires_at=until
-            )
-            return Taken(new.pk, units)
-    return None
+        if taken := _lease(counter, limit, units, worker, lease, until):
+            return taken
+    with transaction.atomic():  # others were faster each time: they wait for once
+        _lock(counter)
+        units = slice_of(_remaining(counter, limit), need)
+        return _lease(counter, limit, units, worker, lease, until) if units else None
+
+
+def _remaining(counter: int, limit: int) -> int:
+    row = BudgetCounter.objects.filter(pk=counter).values_list("spent", "leased").first()
+    if row is None:
+        raise CounterGoneError(counter)
+    return limit - row[0] - row[1]
+
+
+def _lease(
+    counter: int, limit: int, units: int, worker: str, lease: int | None, until: datetime
+) -> Taken | None:
+    """Lease so many units; None where they are no longer there."""
+    with transaction.atomic():
+        room = BudgetCounter.objects.filter(pk=counter, leased__lte=limit - units - F("spent"))
+        if not room.update(leased=F("leased") + units):
+            return None
+        if lease is not None:
+            mine = BudgetLease.objects.filter(pk=lease, counter=counter, worker=worker)
+            if mine.update(amount=F("amount") + units, expires_at=until):
+                return Taken(lease, units)
+        new = BudgetLease.objects.create(
+            counter_id=counter, worker=worker, amount=units, expires_at=until
+        )
+        return Taken(new.pk, units)
 
 
 def settle(spent: Mapping[int, int], holds: Iterable[Hold]) -> None:
@@ -112,9 +131,13 @@ def give_back(counter: int, lease: int, units: int) -> bool:
 
 def renew(kept: Iterable[int], until: datetime) -> set[int]:
     """Move the end of leases on; those of them that still exist."""
-    mine = BudgetLease.objects.filter(pk__in=list(kept))
-    mine.update(expires_at=until)
-    return set(mine.values_list("pk", flat=True))
+    with transaction.atomic():
+        mine = BudgetLease.objects.filter(pk__in=list(kept))
+        # Their counters first, in the order of `settle`: neither can wait for the other.
+        for counter in sorted(set(mine.values_list("counter_id", flat=True))):
+            _lock(counter)
+        mine.update(expires_at=until)
+        return set(mine.values_list("pk", flat=True))
 
 
 def expire(now: datetime) -> int:

@@ -84,7 +84,7 @@ class Budget(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Counters of another scope or unit count something else: they are built anew."""
+        """Counters of another scope, unit or period count something else: they are built anew."""
         with transaction.atomic():
             before = Budget.objects.filter(pk=self.pk).first()
             super().save(*args, **kwargs)
@@ -92,9 +92,11 @@ class Budget(models.Model):
                 BudgetCounter.objects.filter(budget=self).delete()
 
     @property
-    def counts(self) -> tuple[str, str, str]:
-        """What it counts, and in which unit."""
-        return self.scope, self.pattern or "", self.unit  # Oracle keeps an empty pattern as NULL
+    def counts(self) -> tuple[str, str, str, str, str]:
+        """What it counts, in which unit, and in which periods. A week and its Monday begin at
+        the same moment, so counters do not survive a change of the period either."""
+        pattern = self.pattern or ""  # Oracle keeps an empty one as NULL
+        return self.scope, pattern, self.unit, self.period, self.time_zone
 
     def clean(self) -> None:
         """Refuse what could never match or never act.
@@ -111,6 +113,8 @@ class Budget(models.Model):
             action=self.action,
             threshold=self.threshold,
             webhook_url=self.webhook_url or "",
+            active=self.active,
+            killed=self.killed,
         )
         if found := problems(draft):
             raise ValidationError(found)

@@ -46,7 +46,9 @@ def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool)
     timer.start()
     try:
         conn.request("POST", target, body, {**headers, "Connection": "close"})
-        return conn.getresponse().status
+        status = conn.getresponse().status
+        conn.go_on()  # a head that was cut off by the timer reads like one that ended
+        return status
     except (OSError, http.client.HTTPException, ValueError) as exc:
         if conn.aborted:
             raise Undeliverable(f"No answer within {SECONDS:.0f} seconds.") from None
@@ -86,6 +88,12 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.create_connection(self._checked, self.timeout)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """The timer may have found nothing yet that it could end."""
+        if self.aborted:
+            raise TimeoutError
 
     def abort(self) -> None:
         """Called by a timer: end whatever the connection waits for."""
@@ -103,4 +111,9 @@ class _SecureConnection(_Connection):
     def connect(self) -> None:
         super().connect()
         context = ssl.create_default_context()
-        self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+        # Wrapping takes the socket over: the handshake comes after it, so that `abort` reaches it.
+        self.sock = context.wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self.go_on()
+        self.sock.do_handshake()

@@ -95,6 +95,18 @@ class Refused(Exception):
         self.refusal = refusal
 
 
+class Unknown(Exception):
+    """The worker has never been able to read the budgets, and they fail closed."""
+
+    headers: Pairs = [(b"x-should-retry", b"false")]
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The budgets cannot be read, as the database does not answer, and "
+            "TOKENWATCH_BUDGET_FAIL_MODE is closed."
+        )
+
+
 def refusal(account: Account, code: str = EXCEEDED, needed: int = 0) -> Refusal:
     """The refusal of one account as things stand."""
     return Refusal(

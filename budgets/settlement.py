@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, Sum
 
 from budgets import leases
-from budgets.leases import CounterGoneError, Hold
+from budgets.leases import BudgetGoneError, Hold
 from budgets.models import Budget, BudgetCounter
 from budgets.periods import Period
 from budgets.scopes import PER_DOLLAR, BudgetSpec, ScopeIndex, matcher
@@ -104,19 +104,35 @@ def counter_of(spec: BudgetSpec, period: Period) -> int:
     """The id of the counter of a budget's period; it is built where there is none.
 
     Raises:
-        CounterGoneError: the budget was removed.
+        BudgetGoneError: the budget was removed, or counts something else by now.
     """
     key = (spec.id, period.start)
     found = _counters([key])
     if key not in found:
         with transaction.atomic():
+            # The spec is as old as the worker's snapshot: what it says must still be so.
+            if not _stands(spec):
+                raise BudgetGoneError(spec.id)
             built = _build(spec, period)
         if built is not None:
             return built
         found = _counters([key])
         if key not in found:
-            raise CounterGoneError(f"budget {spec.id} is gone")
+            raise BudgetGoneError(spec.id)
     return found[key]
+
+
+def _stands(spec: BudgetSpec) -> bool:
+    """Whether the budget counts what its spec says; so it does until the transaction ends."""
+    same = Budget.objects.filter(
+        pk=spec.id,
+        scope=spec.scope,
+        pattern=spec.pattern,
+        unit=spec.unit,
+        period=spec.period,
+        time_zone=spec.time_zone,
+    )
+    return bool(same.order_by().update(scope=spec.scope))
 
 
 def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | None = None) -> int:
@@ -126,7 +142,7 @@ def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | No
     """
     with transaction.atomic():
         found = BudgetCounter.objects.filter(budget=spec.id, period_start=moment(period.start))
-        due = found.filter(checked_at__lt=checked_before) if checked_before else found
+        due = found.filter(due_for_check(checked_before)) if checked_before else found
         if not due.update(checked_at=datetime.now(UTC)):  # and writers wait from here on
             return 0
         true = spent_in(spec, period)
@@ -134,6 +150,12 @@ def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | No
         if off:
             found.update(spent=true)
         return off
+
+
+def due_for_check(checked_before: datetime) -> Q:
+    """Counters that nobody has proved against the ledger since then, or not since they were
+    built: rows that were written in the very same moment may have been missed."""
+    return Q(checked_at__lt=checked_before) | Q(checked_at__isnull=True)
 
 
 def forget_counters() -> None:
@@ -207,9 +229,7 @@ def _build(spec: BudgetSpec, period: Period) -> int | None:
     try:
         with transaction.atomic():
             made = BudgetCounter.objects.create(
-                budget_id=spec.id,
-                period_start=moment(period.start),
-                checked_at=datetime.now(UTC),
+                budget_id=spec.id, period_start=moment(period.start)
             )
     except IntegrityError:
         return None

@@ -31,6 +31,8 @@ class Draft:
     action: str
     threshold: int | None
     webhook_url: str
+    active: bool = True
+    killed: bool = False
 
 
 def problems(draft: Draft) -> dict[str, str]:
@@ -41,6 +43,7 @@ def problems(draft: Draft) -> dict[str, str]:
         "time_zone": _time_zone(draft.time_zone),
         "threshold": _threshold(draft.threshold),
         "webhook_url": _webhook_url(draft),
+        "killed": _killed(draft),
     }
     return {field: problem for field, problem in found.items() if problem}
 
@@ -71,6 +74,12 @@ def _limit(draft: Draft) -> str:
     if draft.unit == "usd" and limit > HIGHEST:
         return f"The limit must be at most ${HIGHEST:,}."
     return ""
+
+
+def _killed(draft: Draft) -> str:
+    if draft.active or not draft.killed:
+        return ""
+    return "A budget that is not active blocks nothing: activate it, or take the kill switch back."
 
 
 @cache

@@ -11,7 +11,7 @@ import time
 
 from budgets.accounts import Account
 from budgets.estimate import expected_usage
-from budgets.refusals import Refusal, Refused, notices
+from budgets.refusals import UNREACHABLE, Refusal, Refused, Unknown, notices
 from proxy import headers as fields
 from proxy.accounting import expected_cost
 from proxy.bodies import asking_for_usage, multipart_model
@@ -67,6 +67,8 @@ async def handle(call: Call, client: Client, services: Services) -> None:
             details=refused.details(),
             headers=refused.headers(time.time()),
         )
+    except Unknown as exc:
+        await refuse(ending, client, 503, UNREACHABLE, str(exc), headers=exc.headers)
     except UpstreamError as exc:
         name = ending.candidate.name if ending.candidate else ""
         await refuse(ending, client, exc.status, exc.code, f"Upstream {name}: {exc}")
@@ -114,9 +116,13 @@ def budget_gate(
 
     Raises:
         Refused: one of them admits nothing.
+        Unknown: nobody can say which budgets there are, and that refuses.
     """
     if call.method not in GATED:
         return []
+    config = services.config
+    if snapshot.version < 0 and config.budget_enabled and config.budget_fail_mode == "closed":
+        raise Unknown
     budgets = snapshot.budgets.matching(call.app, call.model, call.tag, call.session)
     if not budgets:
         return []

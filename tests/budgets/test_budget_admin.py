@@ -1,6 +1,7 @@
 """Budgets in the admin."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from django.db import connection
@@ -75,6 +76,12 @@ def test_the_lists_queries_do_not_grow_with_the_budgets(admin_client):
     assert queries() == few
 
 
+def test_the_form_shows_amounts_as_people_write_them(admin_client):
+    assert 'value="10"' in page(admin_client, change(budget(limit=Decimal("10.0000000000"))))
+    assert 'value="0.25"' in page(admin_client, change(budget("c", limit=Decimal("0.25"))))
+    assert "Resets" not in page(admin_client, ADD)
+
+
 def test_adding_one_reaches_the_workers(admin_client):
     before = policy.current()
     assert admin_client.post(ADD, VALUES).status_code == 302
@@ -93,6 +100,7 @@ def test_adding_one_reaches_the_workers(admin_client):
         ({"threshold": ""}, "required"),
         ({"threshold": "101"}, "1 to 100"),
         ({"action": "notify"}, "needs an address"),
+        ({"active": "", "killed": "on"}, "not active blocks nothing"),
     ],
 )
 def test_what_could_never_work_is_refused_beside_its_field(admin_client, wrong, said):
@@ -127,6 +135,12 @@ def test_the_switches_reach_the_workers(admin_client):
         assert policy.current() > before
     other.refresh_from_db()
     assert (other.killed, other.active) == (False, True)
+
+
+def test_to_kill_one_that_is_switched_off_switches_it_on(admin_client):
+    made = budget(active=False)
+    act(admin_client, "kill", made)
+    assert [spec.killed for spec in load_specs()] == [True]
 
 
 def test_a_reset_begins_the_period_anew(admin_client):

@@ -88,6 +88,12 @@ def test_kill_and_revive_and_remove():
     assert not Budget.objects.exists()
 
 
+def test_to_kill_one_that_is_switched_off_switches_it_on():
+    (made,) = as_json("set", "--limit", "50")
+    Budget.objects.update(active=False)
+    assert as_json("kill", "--id", str(made["id"]))[0]["state"] == "killed"
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -81,6 +81,21 @@ def test_a_renewed_lease_stays_and_an_expired_one_is_replaced(counter):
     assert figures(counter) == (0, 0)
 
 
+def test_a_worker_that_others_outrun_again_and_again_is_served_all_the_same(counter, monkeypatch):
+    real = leases._lease
+    outrun: list[tuple] = []
+
+    def slow(*args):
+        if len(outrun) < leases.TRIES:  # another one takes a unit first
+            outrun.append(args)
+            return None
+        return real(*args)
+
+    monkeypatch.setattr(leases, "_lease", slow)
+    assert take(counter, 10) is not None
+    assert len(outrun) == leases.TRIES
+
+
 class Workers(RuleBasedStateMachine):
     """Three workers on one budget, in any order of events, against what must be true."""
 

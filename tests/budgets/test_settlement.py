@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from budgets import leases, settlement
+from budgets import bookkeeping, leases, settlement
+from budgets.bookkeeping import Loan, Wishes
+from budgets.leases import BudgetGoneError
 from budgets.models import Budget, BudgetCounter
 from budgets.settlement import counter_of, reconcile, spec_of, spent_in
 from tests.usage.samples import NOON, usage_row
@@ -122,6 +124,44 @@ def test_a_drift_is_found_told_and_mended():
     BudgetCounter.objects.update(spent=7)
     assert reconcile(spec, spec.at(NOON)) == CENT - 7
     assert spent() == {("all", 23): CENT}
+
+
+def test_another_period_counts_anew_though_it_begins_at_the_same_moment():
+    made = budget()
+    monday = 1_795_392_000.0  # 2026-11-23, with `NOON` in its day
+    writer.insert([row(created_at=monday + 60), row(created_at=monday + DAY)], check=False)
+    assert spent() == {("all", 23): CENT, ("all", 24): CENT}
+    made.period = "weekly"
+    made.save()
+    counter_of(spec_of(made), spec_of(made).at(monday + DAY))
+    assert spent() == {("all", 23): 2 * CENT}
+
+
+def test_a_worker_that_has_not_heard_of_a_change_builds_no_counter():
+    made = budget()
+    old = spec_of(made)
+    made.scope, made.pattern = "app", "shop"
+    made.save()
+    with pytest.raises(BudgetGoneError):
+        counter_of(old, old.at(NOON))
+    assert spent() == {}
+    made.delete()
+    with pytest.raises(BudgetGoneError):
+        counter_of(old, old.at(NOON))
+
+
+def test_what_was_missed_when_a_counter_was_built_is_found_in_the_next_round(caplog):
+    made = budget()
+    writer.insert([row()], check=False)
+    spec = spec_of(made)
+    loan = Loan(spec, spec.at(NOON), BudgetCounter.objects.get().pk, None)
+    BudgetCounter.objects.update(spent=0)
+    bookkeeping.look(Wishes([loan], []))
+    assert spent() == {("all", 23): CENT}
+    assert "off the ledger by $0.01" in caplog.text
+    BudgetCounter.objects.update(spent=0)  # and then not again for an hour
+    bookkeeping.look(Wishes([loan], []))
+    assert spent() == {("all", 23): 0}
 
 
 def test_another_scope_counts_anew():

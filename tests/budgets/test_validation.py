@@ -36,6 +36,8 @@ def draft(**values):
         {"limit": Decimal("0.0000000001")},
         {"time_zone": "Pacific/Chatham"},
         {"action": "notify", "webhook_url": "https://hooks.example/x"},
+        {"killed": True},
+        {"active": False},
         {"webhook_url": "http://[2001:db8::1]:8080/x?y=z"},
     ],
 )
@@ -53,6 +55,7 @@ def test_sound_budgets(values):
         ({"pattern": "x[z-a]"}, "pattern", "matches nothing"),
         ({"scope": "global", "pattern": "x"}, "pattern", "leave this empty"),
         ({"limit": Decimal(0)}, "limit", "kill switch"),
+        ({"killed": True, "active": False}, "killed", "not active blocks nothing"),
         ({"limit": Decimal(-1)}, "limit", "kill switch"),
         ({"limit": Decimal("1E9")}, "limit", "at most"),
         ({"unit": "tokens", "limit": Decimal("1.5")}, "limit", "whole"),

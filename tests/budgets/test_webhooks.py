@@ -1,7 +1,9 @@
 """Webhooks, sent to a receiver that listens on this machine."""
 
+import contextlib
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -256,6 +258,35 @@ def test_a_receiver_that_never_answers_is_left(monkeypatch):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(Undeliverable, match=r"No answer within|timed out"):
             post(url, b"{}", {}, allow_private=True)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_receiver_that_drips_is_left_too(monkeypatch, scheme):
+    """Bytes that come one by one keep a socket's own time limit from ever passing."""
+    import socket
+
+    monkeypatch.setattr(postman, "SECONDS", 0.5)
+    over = threading.Event()
+
+    def drip(listening):
+        taken, _ = listening.accept()
+        with taken, contextlib.suppress(OSError):
+            # The head of a TLS record that never ends, or of an answer.
+            taken.sendall(b"\x16\x03\x03\x40\x00" if scheme == "https" else b"HTTP/1.1 200 ")
+            while not over.wait(0.05):
+                taken.sendall(b"\x02" if scheme == "https" else b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,))
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(Undeliverable):
+            post(
+                f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/", b"{}", {}, allow_private=True
+            )
+        assert time.monotonic() - started < 5
+        over.set()
+        thread.join()
 
 
 def test_a_certificate_must_be_the_hosts(receiver):

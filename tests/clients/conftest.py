@@ -22,12 +22,25 @@ class Ways:
     proxy_url: str
     rows: StoredRows
 
-    def through_tokenwatch(self, session: str) -> Side:
+    def through_tokenwatch(self, session: str, app: str = "sdk-tests") -> Side:
         return Side(
             f"{self.proxy_url}/openai/v1",
             f"{self.proxy_url}/anthropic",
-            {"X-TokenWatch-Session": session, "X-TokenWatch-App": "sdk-tests"},
+            {"X-TokenWatch-Session": session, "X-TokenWatch-App": app},
         )
+
+
+SPENT = "sdk-spent"
+"""An app whose budget leaves nothing."""
+KILLED = "sdk-killed"
+"""An app whose budget's kill switch is set."""
+
+
+def make_budgets(instance: Instance) -> None:
+    daily = ("--period", "daily")
+    instance.manage("budget", "set", "--name", "Team A", "--tokens", "1", "--app", SPENT, *daily)
+    instance.manage("budget", "set", "--name", "Team B", "--limit", "5", "--app", KILLED, *daily)
+    instance.manage("budget", "kill", "--id", "2")
 
 
 @pytest.fixture(scope="package")
@@ -37,6 +50,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
     with serve(provider.app) as upstream:
         instance = Instance(directory, upstream, stdout=subprocess.DEVNULL)
         instance.manage("migrate", "--no-input", "--verbosity", "0")
+        make_budgets(instance)
         with instance:
             rows = StoredRows(directory / "tokenwatch.sqlite3")
             direct = Side(f"{upstream}/v1", upstream)

@@ -38,7 +38,7 @@ class Books:
         self._connect = connect
 
     def ids(self) -> list[str]:
-        return [request_id for (request_id,) in self._fetch("SELECT request_id FROM tw_usage")]
+        return [request_id for (request_id,) in self.fetch("SELECT request_id FROM tw_usage")]
 
     def check(self, *loads: Load) -> None:
         """Every answered request has one row, nothing was invented, and the sums are right."""
@@ -68,10 +68,10 @@ class Books:
     def _sums(self, sql: str) -> dict[tuple[str, str], dict[str, Decimal]]:
         return {
             (model, app): dict(zip(_COUNTED, map(exact, sums), strict=True))
-            for model, app, *sums in self._fetch(sql)
+            for model, app, *sums in self.fetch(sql)
         }
 
-    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         database = self._connect()
         try:
             cursor = database.cursor()

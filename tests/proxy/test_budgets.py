@@ -381,6 +381,57 @@ async def test_without_a_database(tmp_path, monkeypatch, mode, expected):
         assert (await it.ask()).status_code == (429 if expected == 200 else 200)
 
 
+@pytest.mark.parametrize(("mode", "expected"), [("open", 200), ("closed", 503)])
+async def test_a_worker_that_never_saw_a_database(tmp_path, monkeypatch, mode, expected):
+    from django.db import OperationalError
+
+    from tokenwatch import policy
+
+    def away():
+        raise OperationalError("the server is away")
+
+    monkeypatch.setattr(policy, "current", away)
+    async with budgeted(tmp_path, budget_fail_mode=mode) as it:
+        answered = await it.ask()
+        assert answered.status_code == expected
+        if expected == 503:
+            assert answered.json()["error"]["code"] == "budget_unavailable"
+        assert (await it.http.get(it.proxy.url + "/openai/v1/models")).status_code == 200
+
+
+async def test_a_lower_limit_holds_at_once(tmp_path):
+    made = await run(lambda: budget(limit=1000 * TOKENS))
+    async with budgeted(tmp_path) as it:
+        assert (await it.ask()).status_code == 200  # the worker has an eighth of it now
+        made.limit = 3 * TOKENS
+        await run(made.save)
+        await run(it.proxy.services.policies.refresh)
+        codes = [(await it.ask()).status_code for _ in range(2)]
+        await it.settled()
+        codes += [(await it.ask()).status_code for _ in range(4)]
+        assert codes.count(200) <= 2
+        assert codes[-1] == 429
+        await it.settled()
+        assert await run(spent, made.pk) <= 3 * TOKENS
+
+
+@pytest.mark.parametrize("change", ["remove", "rename"])
+async def test_a_budget_that_went_while_a_request_asked_for_it_holds_up_nobody(tmp_path, change):
+    made = await run(lambda: budget(scope="app", pattern="a"))
+    async with budgeted(tmp_path) as it:
+        if change == "remove":
+            await run(made.delete)
+        else:
+            made.pattern = "b"
+            await run(made.save)
+        async with asyncio.timeout(5):  # the worker's snapshot still has it
+            assert (await it.ask(App="a")).status_code == 200
+        await it.policies()
+        assert (await it.ask(App="a")).status_code == 200
+        await it.settled()
+    assert not await run(BudgetCounter.objects.filter(spent__gt=0).exists)
+
+
 async def test_a_budget_can_be_switched_off(tmp_path):
     await run(lambda: budget(killed=True))
     async with budgeted(tmp_path, budget_enabled="false") as it:

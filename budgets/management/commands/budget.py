@@ -81,6 +81,7 @@ class Command(TokenWatchCommand):
 
     def _switch(self, budget: Budget, *, killed: bool, options: dict[str, Any]) -> None:
         budget.killed = killed
+        budget.active |= killed  # one that is not active would block nothing
         budget.save()
         if options["json"]:
             self._status([budget], as_json=True)
