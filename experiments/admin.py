@@ -81,7 +81,7 @@ class ABTestAdmin(ModelAdmin):
 
     @display(description="Other tests")
     def others(self, test: ABTest) -> str:
-        if test.pk is None:
+        if test._state.adding:
             return "-"
         return " ".join(overlapping(test)) or "No other active test takes its requests."
 
