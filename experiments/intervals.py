@@ -35,7 +35,7 @@ MOST_SKEW = 1.0
 """Skewness of a difference beyond which no more is taken out: so few sessions say too little."""
 FARTHEST = 40.0
 """Deviations beyond which nothing is told apart any more."""
-STEPS = 50
+STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)

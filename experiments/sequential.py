@@ -19,8 +19,8 @@ ALPHA = 0.05
 """Probability that any figure of two equal variants is ever called different."""
 POWER = 0.8
 TUNED_TO = 500.0
-"""Sessions of each variant at which the least is lost to looking often. Elsewhere it is a
-little more: at a tenth or at ten times as many, intervals are wider by a tenth."""
+"""Sessions of each variant at which the least is lost to looking often. A bound is a quarter
+farther out at a tenth as many, and a fourteenth at ten times as many."""
 _AT_TUNED = -2 * math.log(ALPHA) + math.log(-2 * math.log(ALPHA)) + 1
 """The mixture's information at `TUNED_TO` (equation 10)."""
 TUNING_STEPS = 30

@@ -56,7 +56,8 @@ def switch(test: ABTest, status: Status, now: datetime) -> None:
     found = ABTest.objects.filter(pk=test.pk, status__in=_FROM[status])
     if found.order_by().update(status=status, **values):
         policy.bump()  # an update sends no signal
-        test.refresh_from_db()
+        test.status = status
+        test.completed_at = values.get("completed_at")
         return
     present = ABTest.objects.filter(pk=test.pk).values_list("status", flat=True).first()
     if present == Status.COMPLETED and status != Status.COMPLETED:

@@ -23,10 +23,16 @@ def asked(**values):
     return {**defaults, "request_id": "0" * 32, **values}
 
 
+def assigned(tests, **values):
+    found = tests.assign(**asked(**values))
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.999])
 def test_100_000_sessions_split_within_the_binomial_interval(share):
     test = TestSet([spec(share=share)])
-    got_a = sum(test.assign(**asked(session=s)).variant == "A" for s in SESSIONS)
+    got_a = sum(assigned(test, session=s).variant == "A" for s in SESSIONS)
     low, high = stats.binom.interval(0.999, len(SESSIONS), share)
     assert low <= got_a <= high
 
@@ -35,7 +41,7 @@ def test_a_session_is_on_the_same_side_every_time():
     test, again = TestSet([spec()]), TestSet([spec(), spec(id=2, app="other")])
     for session in SESSIONS[:2000]:
         sides = {
-            each.assign(**asked(session=session, request_id=request, tag=request)).variant
+            assigned(each, session=session, request_id=request, tag=request).variant
             for each in (test, again)
             for request in ("a", "b")
         }
@@ -48,24 +54,24 @@ def test_the_hash_is_the_documented_one():
     # Fixed for ever: a change here would move every running test's sessions.
     assert bucket("5f0c", "abc") == 884_100_486_829_416_543
     edge = bucket("salt1", "s") / BUCKETS
-    assert TestSet([spec(share=edge + 1e-9)]).assign(**asked()).variant == "A"
-    assert TestSet([spec(share=edge - 1e-9)]).assign(**asked()).variant == "B"
+    assert assigned(TestSet([spec(share=edge + 1e-9)])).variant == "A"
+    assert assigned(TestSet([spec(share=edge - 1e-9)])).variant == "B"
 
 
 def test_without_a_session_each_request_is_on_its_own():
     test = TestSet([spec()])
     ids = [f"{number:032x}" for number in range(400)]
-    sides = [test.assign(**asked(session="", request_id=one)).variant for one in ids]
+    sides = [assigned(test, session="", request_id=one).variant for one in ids]
     assert 140 < sides.count("A") < 260
-    assert sides == [test.assign(**asked(session="", request_id=one)).variant for one in ids]
+    assert sides == [assigned(test, session="", request_id=one).variant for one in ids]
 
 
 def test_a_larger_share_moves_only_the_sessions_in_between():
     few, more = TestSet([spec(share=0.5)]), TestSet([spec(share=0.6)])
     moved = 0
     for session in SESSIONS[:20_000]:
-        before = few.assign(**asked(session=session)).variant
-        after = more.assign(**asked(session=session)).variant
+        before = assigned(few, session=session).variant
+        after = assigned(more, session=session).variant
         assert (before, after) != ("A", "B")
         moved += before != after
     assert 0.09 < moved / 20_000 < 0.11
@@ -74,16 +80,16 @@ def test_a_larger_share_moves_only_the_sessions_in_between():
 def test_two_tests_split_independently_of_each_other():
     one, other = TestSet([spec(1)]), TestSet([spec(2)])
     sides = [
-        (one.assign(**asked(session=s)).variant, other.assign(**asked(session=s)).variant)
+        (assigned(one, session=s).variant, assigned(other, session=s).variant)
         for s in SESSIONS[:20_000]
     ]
     for pair in ("AA", "AB", "BA", "BB"):
-        assert 0.235 < sides.count(tuple(pair)) / 20_000 < 0.265
+        assert 0.235 < sides.count((pair[0], pair[1])) / 20_000 < 0.265
 
 
 def test_a_variant_gives_its_model():
     test = TestSet([spec(name="t")])
-    found = {test.assign(**asked(session=s)) for s in SESSIONS[:50]}
+    found = {assigned(test, session=s) for s in SESSIONS[:50]}
     assert {(one.test, one.variant, one.model) for one in found} == {
         ("t", "A", "small"),
         ("t", "B", "large"),
@@ -118,10 +124,10 @@ def test_the_oldest_that_fits_goes_first_however_they_are_given():
     old, wide, narrow = spec(1, app="crm"), spec(2), spec(3, app="crm", model="gpt")
     for order in ([old, wide, narrow], [narrow, wide, old]):
         tests = TestSet(order)
-        assert tests.assign(**asked()).test == "test 1"
-        assert tests.assign(**asked(app="x")).test == "test 2"
+        assert assigned(tests).test == "test 1"
+        assert assigned(tests, app="x").test == "test 2"
     paused = TestSet([replace(old, status="paused"), narrow])
-    assert paused.assign(**asked()).test == "test 3"
+    assert assigned(paused).test == "test 3"
     assert TestSet([]).assign(**asked()) is None
 
 
