@@ -23,7 +23,7 @@ class ABTestAdmin(ModelAdmin):
     list_fullwidth = True
     readonly_fields = ("state", "others", "salt", "created_at", "completed_at")
     actions = ("start", "pause", "complete")
-    change_form_outer_after_template = "admin/experiments/report.html"
+    change_form_outer_before_template = "admin/experiments/report.html"
     fieldsets = (
         (None, {"fields": ("name", "model_a", "model_b", "share_a")}),
         ("Whose requests take part", {"fields": ("api_type", "app", "tag", "model", "others")}),

@@ -263,8 +263,8 @@ def _row(
     strictest = sequential.ALPHA / max(1, len(adjusted))
     size, error = metric.practical(a, b), contrast.error
     p_verdict = adjusted.get(metric.name)
-    factor = sequential.growth(error, size, progress, strictest)
-    margin = sequential.reach(progress, strictest) * error
+    factor = sequential.growth(error, size, progress, strictest) if error else 0.0
+    largest = abs(contrast.difference) + sequential.reach(progress, strictest) * error
     return replace(
         row,
         a=contrast.a,
@@ -277,7 +277,7 @@ def _row(
         practical=size,
         needed=_needed(contrast, factor, requests),
         differs=p_verdict is not None and p_verdict < sequential.ALPHA,
-        same=p_verdict is not None and abs(contrast.difference) + margin < size,
+        same=p_verdict is not None and (largest < size or largest == 0),
     )
 
 

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
 
 from experiments.feedback import record
 from experiments.models import ABTest
@@ -133,3 +134,9 @@ def test_a_test_without_rows(test):
     assert found.verdict.state == "no data"
     assert found.first is None
     assert as_dict(found)["variants"]["A"]["requests"] == 0
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's plan")
+def test_its_rows_are_found_by_their_index_however_large_the_ledger(test):
+    for rows in (test.rows(), test.rows().filter(ab_variant="A").order_by("id")):
+        assert "USING INDEX tw_usage_ab" in rows.explain()

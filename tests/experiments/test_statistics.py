@@ -130,6 +130,9 @@ def test_constant_figures_that_differ_are_told_apart_and_equal_ones_are_the_same
     assert found.winner == "B"
     assert "cost per request 50.0 % lower ($0.000500 against $0.00100)" in found.text
     assert row(seen(200), seen(200), "cost").same
+    content = seen(200, rating=np.full(200, 4.0))
+    assert row(content, content, "rating").same
+    assert row(content, content, "rating").needed == 0
 
 
 def test_what_is_the_same_is_called_so():
