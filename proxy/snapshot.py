@@ -14,6 +14,8 @@ from django.db import Error, connection
 
 from budgets.scopes import ScopeIndex
 from budgets.settlement import load_specs
+from experiments.assign import TestSet
+from experiments.store import load_tests
 from routing.store import load_tag_rules
 from routing.tags import TagRules
 from tokenwatch import policy
@@ -35,6 +37,7 @@ class Snapshot:
     prices: PriceBook
     budgets: ScopeIndex
     tags: TagRules
+    tests: TestSet
 
 
 class Policies:
@@ -46,7 +49,7 @@ class Policies:
         self._thread: threading.Thread | None = None
         self._failing = False
         self.snapshot = Snapshot(
-            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([])
+            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([]), TestSet([])
         )
 
     def start(self) -> None:
@@ -86,6 +89,7 @@ class Policies:
             load_price_book(),
             ScopeIndex(load_specs() if self._config.budget_enabled else []),
             load_tag_rules(),
+            load_tests(),
         )
 
     def _watch(self) -> None:

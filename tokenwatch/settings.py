@@ -109,6 +109,7 @@ ROOT_URLCONF = "tokenwatch.urls"
 ASGI_APPLICATION = "tokenwatch.asgi.application"
 DATABASES = {"default": database(config)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SILENCED_SYSTEM_CHECKS = ["models.W037"]  # Oracle has no partial indexes: usage/models.py
 
 INSTALLED_APPS = [
     "daphne",  # first: it gives `runserver` its ASGI server
@@ -124,6 +125,7 @@ INSTALLED_APPS = [
     "usage",
     "budgets",
     "routing",
+    "experiments",
     "proxy",
 ]
 MIDDLEWARE = [
@@ -228,6 +230,11 @@ UNFOLD = {
                         "title": "Tag rules",
                         "icon": "sell",
                         "link": reverse_lazy("admin:routing_tagrule_changelist"),
+                    },
+                    {
+                        "title": "A/B tests",
+                        "icon": "science",
+                        "link": reverse_lazy("admin:experiments_abtest_changelist"),
                     },
                     {
                         "title": "Webhook log",

@@ -23,6 +23,8 @@ from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
+from experiments import feedback, report, store
+from experiments.models import ABFeedback, ABTest, Status
 from proxy.snapshot import Policies
 from routing.models import TagRule
 from tests.oracle.recorder import Executed, Recorder
@@ -209,6 +211,40 @@ def _as_oracle(value: Any) -> Any:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
+AB_TEST = ABTest(id=4, name="t", model_a="a", model_b="b", app="crm", created_at=NOW)
+
+
+def report_of_a_test(recorder: Recorder) -> None:
+    """Rows as Oracle gives them, with NULL for the empty text."""
+
+    def answer(call: Executed) -> Sequence[tuple[Any, ...]]:
+        if "GROUP BY" in call.sql:
+            return [("A", NOW.replace(tzinfo=None), NOW.replace(tzinfo=None), 1, 0, 0, 0)]
+        return [
+            (1, "s", 350, None, 20, Decimal("0.0000270000"), 200, None, Decimal(4), "good"),
+            (2, None, 900, 30, 0, None, 503, "overloaded", None, None),
+        ]
+
+    recorder.answer = answer
+    found = report.report(AB_TEST)
+    assert found.comparison.requests_a == 2
+    assert found.comparison.split.sessions_a == 2
+    assert found.left_out["A"].cache_hits == 1
+    assert found.labels["A"] == [("good", 1)]
+
+
+def first_rating(recorder: Recorder) -> None:
+    recorder.meets_rows = False
+    made_now = f"{int(NOW.timestamp() * 1000):012x}" + "0" * 20
+    assert feedback.record(made_now, 4.5, ["helpful"], now=NOW).pending
+
+
+def rating_of_a_stored_request(recorder: Recorder) -> None:
+    recorder.answer = lambda _: [("t", None)]
+    kept = feedback.record("0" * 32, -1, now=NOW)
+    assert (kept.test, kept.variant, kept.replaced) == ("t", "", True)
+
+
 STEPS: dict[str, Callable[[Recorder], Any]] = {
     # the writer
     "insert rows": insert(check=False),
@@ -247,6 +283,15 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "save a tag rule": save(
         TagRule(name="t", kind="tag_app", pattern="a", tag="b", created_at=NOW)
     ),
+    # experiments
+    "load A/B tests": lambda _: store.load_tests(),
+    "save an A/B test": save(copy(AB_TEST)),
+    "check an A/B test": lambda _: copy(AB_TEST).clean(),
+    "complete an A/B test": lambda _: store.switch(copy(AB_TEST), Status.COMPLETED, NOW),
+    "count an A/B test's requests": lambda _: store.counts(["t", "u"]),
+    "report of an A/B test": report_of_a_test,
+    "first rating": first_rating,
+    "rating of a stored request": rating_of_a_stored_request,
     # statistics
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
     "costs by session": lambda _: costs.by_session(None, NOW, 20),
@@ -265,6 +310,7 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     ),
     "upstream list": command("upstream", "list"),
     "budget status": command("budget", "status"),
+    "ab list": command("ab", "list"),
     "cost by tag": command("cost", "by-tag"),
     "forecast": command("cost", "forecast"),
     # admin
@@ -283,6 +329,8 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
         cost="unknown",
     ),
     "prices page": admin_list(ModelPrice, q="claude"),
+    "A/B tests page": admin_list(ABTest, q="t", status="active"),
+    "feedback page": admin_list(ABFeedback, q="0"),
     "upstreams page": admin_list(Upstream, q="api", enabled__exact="1"),
     "users page": admin_list(User, q="admin"),
 }

@@ -58,3 +58,14 @@ def test_no_name_is_too_long_for_oracle(app: str) -> None:
 @pytest.mark.parametrize("app", OWN_APPS)
 def test_no_column_has_a_reserved_name(app: str) -> None:
     assert reserved_columns(app) == []
+
+
+def test_the_index_of_ab_tests_has_no_condition_and_needs_none(migrations: Report) -> None:
+    """Rows whose indexed columns are all NULL are in no index of Oracle's."""
+    (index,) = [
+        call["sql"]
+        for calls in migrations["steps"].values()
+        for call in calls
+        if "TW_USAGE_AB" in call["sql"]
+    ]
+    assert index.endswith('ON "TW_USAGE" ("AB_TEST", "AB_VARIANT")')

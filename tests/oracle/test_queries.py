@@ -78,3 +78,11 @@ def test_a_search_for_a_wildcard_looks_for_the_sign_itself(queries: Report) -> N
     searches = [c for c in executed(queries, "requests searched") if "LIKE" in c["sql"]]
     assert searches
     assert all("%50\\%\\_\\\\%" in call["rows"][0].values() for call in searches)
+
+
+def test_an_ab_tests_rows_are_found_by_its_name_and_not_by_empty_texts(queries: Report) -> None:
+    rows, *_ = executed(queries, "report of an A/B test")
+    assert '"AB_TEST" = :arg' in rows["sql"]
+    assert '"CACHE_TIER" IS NULL' in rows["sql"]
+    assert '"ROUTING_RULE" IS NULL' in rows["sql"]
+    assert "FETCH FIRST 200001 ROWS ONLY" in rows["sql"]

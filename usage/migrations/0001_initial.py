@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'request',
                 'db_table': 'tw_usage',
                 'ordering': ['-created_at', '-id'],
-                'indexes': [models.Index(fields=['created_at'], name='tw_usage_created'), models.Index(fields=['session_id', 'created_at'], name='tw_usage_session')],
+                'indexes': [models.Index(fields=['created_at'], name='tw_usage_created'), models.Index(fields=['session_id', 'created_at'], name='tw_usage_session'), models.Index(condition=models.Q(('ab_test', ''), _negated=True), fields=['ab_test', 'ab_variant'], name='tw_usage_ab')],
             },
         ),
         migrations.CreateModel(

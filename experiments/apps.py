@@ -1,0 +1,13 @@
+"""The experiments domain: A/B tests."""
+
+from django.apps import AppConfig
+
+
+class ExperimentsConfig(AppConfig):
+    name = "experiments"
+
+    def ready(self) -> None:
+        from experiments.models import ABTest
+        from tokenwatch import policy
+
+        policy.watch(ABTest)
