@@ -43,6 +43,7 @@ PURE = (
     "experiments/words.py",
     "routing/patterns.py",
     "routing/tags.py",
+    "tokenwatch/globs.py",
     "tokenwatch/tokens.py",
     "upstreams/dialects/",
     "upstreams/errors.py",
