@@ -17,6 +17,8 @@ from budgets.settlement import load_specs
 from experiments.assign import TestSet
 from experiments.store import load_tests
 from routing.store import load_tag_rules
+from routing.rules import RuleSet
+from routing.store import load_rules, load_tag_rules
 from routing.tags import TagRules
 from tokenwatch import policy
 from tokenwatch.conf import Config
@@ -38,6 +40,7 @@ class Snapshot:
     budgets: ScopeIndex
     tags: TagRules
     tests: TestSet
+    rules: RuleSet
 
 
 class Policies:
@@ -50,6 +53,7 @@ class Policies:
         self._failing = False
         self.snapshot = Snapshot(
             -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([]), TestSet([])
+            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([]), RuleSet()
         )
 
     def start(self) -> None:
@@ -90,6 +94,7 @@ class Policies:
             ScopeIndex(load_specs() if self._config.budget_enabled else []),
             load_tag_rules(),
             load_tests(),
+            load_rules(),
         )
 
     def _watch(self) -> None:

@@ -239,3 +239,18 @@ _READERS: dict[str, Callable[[str, str], tuple[Predicate, str]]] = {
     STREAM: _flag,
 }
 KINDS = tuple(_READERS)
+EXAMPLES = {
+    MODEL: ("gpt-4o", "gpt-4*"),
+    APP: ("batch", "batch-*"),
+    TAG: ("nightly", "*"),
+    SESSION: ("ticket-4711", "ticket-*"),
+    REGEX: ("(?i)translat|summar",),
+    HEADER: ("x-team=blue", "x-team: b*"),
+    TOKENS: ("<2000", ">8000"),
+    COST: (">50", "app>5", "tag>5"),
+    TIME: ("22:00-06:00", "09:00-17:30 Europe/Berlin"),
+    WEEKDAY: ("mon-fri", "sat,sun Europe/Berlin"),
+    TOOLS: ("yes", "no"),
+    STREAM: ("yes", "no"),
+}
+"""Values that people may begin from."""

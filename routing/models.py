@@ -93,6 +93,21 @@ class RoutingRule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def when(self) -> str:
+        """The conditions in a few words."""
+        return " and ".join(str(one) for one in self.conditions.all()) or "every request"
+
+    @property
+    def goes_to(self) -> str:
+        """The targets in a few words."""
+        parts = [self.model] if self.model else []
+        if self.upstreams:
+            parts.append(f"at {self.upstreams}")
+        if self.fallbacks:
+            parts.append(f"else {self.fallbacks}")
+        return ", ".join(parts)
+
     def clean(self) -> None:
         """Refuse what cannot be read, and a rule that would change nothing.
 

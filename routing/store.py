@@ -78,9 +78,13 @@ def routing_rule(rule: RoutingRule, conditions: Iterable[RoutingCondition]) -> R
     )
 
 
+def all_rules() -> list[RoutingRule]:
+    """Every routing rule in its order, with its conditions."""
+    return list(RoutingRule.objects.order_by("priority", "id").prefetch_related("conditions"))
+
+
 def reviewed(rules: Iterable[RoutingRule]) -> dict[int, list[str]]:
-    """Notes on rules by id, each in a whole sentence; ``rules`` are all there are, in their
-    order, with their conditions fetched."""
+    """Notes on `all_rules` by id, each in a whole sentence."""
     notes: dict[int, list[str]] = {}
     readable, enabled = [], set()
     for rule in rules:
