@@ -207,7 +207,9 @@ def test_what_is_left_empty_is_estimated_or_looked_up(admin_client):
     rule("now", "time 00:00-24:00", priority=3)
     assert verdicts(admin_client.post(TRY, {"text": "word " * 20}))["long"] == "decides"
     assert verdicts(admin_client.post(TRY, {"app": "a"}))["now"] == "decides"
-    rows = [usage_row(cost="1.5000000000", source_app=app, created_at=time.time()) for app in ("a", "b")]
+    rows = [
+        usage_row(cost="1.5000000000", source_app=app, created_at=time.time()) for app in ("a", "b")
+    ]
     writer.insert(rows, check=False)
     said = verdicts(admin_client.post(TRY, {"app": "a"}))
     assert said["dear"] == "decides"
