@@ -25,6 +25,7 @@ from tokenwatch import policy
 
 class ConditionInline(TabularInline):
     model = RoutingCondition
+    hide_title = True
     verbose_name_plural = "Conditions: all must hold; without any, the rule is for every request"
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
@@ -112,9 +113,8 @@ class RoutingRuleAdmin(ModelAdmin):
         found = getattr(rule, "found", None)
         if found is None:  # a rule's own page
             found = reviewed(all_rules()).get(rule.pk, [])
-        return format_html_join(
-            " ", '<span class="text-orange-600">{}</span>', ((n,) for n in found)
-        )
+        marked = '<span class="text-orange-700 dark:text-orange-400">{}</span>'
+        return format_html_join(" ", marked, ((note,) for note in found))
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[RoutingRule]) -> None:
