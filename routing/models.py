@@ -121,8 +121,9 @@ class RoutingRule(models.Model):
                 parse_target(getattr(self, field) or "")
             except ValueError as exc:
                 found[field] = str(exc)
-        if not self.model.isprintable():
-            found["model"] = "Give the model's name in printable characters."
+        for field in ("name", "model"):  # both go into headers
+            if not getattr(self, field).isprintable():
+                found[field] = f"Give the {field} in printable characters."
         if not found and not (self.model or self.upstreams or self.fallbacks):
             found["model"] = "Give a model, an upstream or a fallback: where shall requests go?"
         if found:

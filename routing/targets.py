@@ -77,5 +77,7 @@ def parse_models(text: str) -> tuple[str, ...]:
 
 
 def _parts(text: str) -> list[str]:
-    parts = (part.strip() for part in _SEPARATOR.split(text))
-    return [part for part in parts if part]
+    parts = [part for raw in _SEPARATOR.split(text) if (part := raw.strip())]
+    if not all(part.isprintable() for part in parts):  # names go into headers
+        raise ValueError("Give names in printable characters.")
+    return parts

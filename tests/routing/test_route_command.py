@@ -122,6 +122,8 @@ PAIR = ("--condition", "source_app", "--value", "a")
         (("add", "x", *PAIR), "target: Give a model"),
         (("add", "", "--target", "m"), "name: "),
         (("add", "n" * 101, "--target", "m"), "name: "),
+        (("add", "a\nb", "--target", "m"), "name: Give the name in printable"),
+        (("add", "x", "--target", "a\x1b"), "target: Give the model in printable"),
         (("add", "x", "--target", "m", "--condition", "model"), "there are 1 of the one and 0"),
         (("add", "x", "--target", "m", *PAIR, "--value", "b"), "there are 1 of the one and 2"),
         (("add", "x", "--target", "m", "--condition", "colour", "--value", "b"), "invalid choice"),
@@ -152,9 +154,13 @@ def test_bad_input_is_one_clear_line_and_nothing_is_made(args, said):
     assert not RoutingCondition.objects.exists()
 
 
-def test_a_name_is_given_once_and_cannot_steer_the_terminal():
+def test_a_name_is_given_once():
     run(*batch())
     with pytest.raises(Error, match=r"^name: .*exists"):
         run(*batch())
-    assert "\x1b" not in run("add", "\x1b[2Jz", "--target", "gpt-4o")
+
+
+def test_what_was_written_cannot_steer_the_terminal():
+    RoutingRule.objects.create(name="\x1b[2Jz", model="\x1b[2Jm")
     assert "\x1b" not in run("list")
+    assert "\x1b" not in run("disable", "\x1b[2Jz")

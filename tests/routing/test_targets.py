@@ -38,6 +38,7 @@ def test_reading_a_split(text, split):
         ("eu, eu=2", "once"),
         ("eu=0, us=0", "above 0"),
         ("eu=0", "above 0"),
+        ("eu\rx", "printable"),
     ],
 )
 def test_a_split_that_cannot_be_read(text, said):
@@ -55,6 +56,8 @@ def test_reading_models():
     )
     with pytest.raises(ValueError, match="once"):
         parse_models("a, b, a")
+    with pytest.raises(ValueError, match="printable"):
+        parse_models("a, b\x1b")
 
 
 @pytest.mark.parametrize(
