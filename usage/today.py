@@ -93,7 +93,7 @@ class TodaysCost:
         now: Callable[[], float] = time.time,
     ) -> None:
         """``wanted``: whether anybody asks at present. ``waiting``: rows of this worker that
-        are recorded and not stored (`Ledger.depth`)."""
+        are recorded and not stored (`Ledger.pending`)."""
         self._wanted = wanted
         self._waiting = waiting
         self._now = now
