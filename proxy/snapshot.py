@@ -16,7 +16,6 @@ from budgets.scopes import ScopeIndex
 from budgets.settlement import load_specs
 from experiments.assign import TestSet
 from experiments.store import load_tests
-from routing.store import load_tag_rules
 from routing.rules import RuleSet
 from routing.store import load_rules, load_tag_rules
 from routing.tags import TagRules
@@ -52,8 +51,13 @@ class Policies:
         self._thread: threading.Thread | None = None
         self._failing = False
         self.snapshot = Snapshot(
-            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([]), TestSet([])
-            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([]), RuleSet()
+            -1,
+            compose(config, []),
+            PriceBook([]),
+            ScopeIndex([]),
+            TagRules([]),
+            TestSet([]),
+            RuleSet(),
         )
 
     def start(self) -> None:

@@ -244,6 +244,8 @@ def rating_of_a_stored_request(recorder: Recorder) -> None:
     recorder.answer = lambda _: [("t", None)]
     kept = feedback.record("0" * 32, -1, now=NOW)
     assert (kept.test, kept.variant, kept.replaced) == ("t", "", True)
+
+
 def review_a_rule(_: Recorder) -> None:
     """Its conditions are fetched, its upstreams and its models looked for."""
     rule = RoutingRule(id=7, name="r", model="no-such-model", upstreams="eu", priority=1)
