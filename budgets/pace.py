@@ -13,8 +13,9 @@ from typing import Any
 from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDate
 
-from budgets.scopes import BudgetSpec, matcher
+from budgets.scopes import BudgetSpec
 from budgets.settlement import COLUMNS, TOKEN_COLUMNS
+from tokenwatch.globs import matcher
 from usage.models import UsageRecord, UsageRollup
 from usage.rollups import HOUR
 

@@ -5,12 +5,11 @@ A budget names an app, model, tag or session exactly or by a pattern with ``*``,
 number; patterns are tried one after another, once for each value that comes along.
 """
 
-import fnmatch
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from budgets.periods import Period, period_of
+from tokenwatch.globs import is_pattern, matcher
 
 PER_DOLLAR = 10**10
 """Units of a US dollar; a token is one unit."""
@@ -18,12 +17,6 @@ REMEMBERED = 4096
 """Values of one dimension whose budgets are kept; the memory is emptied past it."""
 
 DIMENSIONS = ("app", "model", "tag", "session")
-
-_SPECIAL = re.compile(r"[*?\[]")
-_SIGN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
-"""A star, or what stands for one character: a class in brackets, ``?`` or the character."""
-_ENDS = re.compile(r"^\(\?s:|\)\\[Zz]$")
-"""What `fnmatch.translate` puts around an expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +66,6 @@ class BudgetSpec:
         return f"{'-' if units < 0 else ''}${dollars:,}.{places}"
 
 
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """A test of values against a pattern, as `fnmatch.fnmatchcase` does it, but never slow.
-
-    A regular expression with many stars takes exponential time. Here the pieces between the
-    stars are sought from left to right, each at its first place, which never has to go back.
-    """
-    signs: list[list[str]] = [[]]
-    for sign in _SIGN.findall(pattern):
-        if sign == "*":
-            signs.append([])
-        else:
-            signs[-1].append(_ENDS.sub("", fnmatch.translate(sign)))
-    head, *middle = (re.compile("".join(piece), re.DOTALL) for piece in signs)
-    if not middle:
-        return lambda value: head.fullmatch(value) is not None
-    tail = middle.pop()
-    tail_length = len(signs[-1])  # each sign stands for one character
-
-    def matches(value: str) -> bool:
-        found = head.match(value)
-        for piece in middle:
-            if found is None:
-                return False
-            found = piece.search(value, found.end())
-        start = len(value) - tail_length
-        return found is not None and start >= found.end() and tail.match(value, start) is not None
-
-    return matches
-
-
 class ScopeIndex:
     """Finds the budgets of a request. Not for two threads at once."""
 
@@ -117,7 +80,7 @@ class ScopeIndex:
         for budget in self.specs:
             if budget.scope == "global":
                 self._all += (budget,)
-            elif _SPECIAL.search(budget.pattern):
+            elif is_pattern(budget.pattern):
                 self._patterns[budget.scope].append((matcher(budget.pattern), budget))
             else:
                 named = self._exact[budget.scope]

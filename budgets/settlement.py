@@ -19,8 +19,9 @@ from budgets import leases
 from budgets.leases import BudgetGoneError, Hold
 from budgets.models import Budget, BudgetCounter
 from budgets.periods import Period
-from budgets.scopes import PER_DOLLAR, BudgetSpec, ScopeIndex, matcher
+from budgets.scopes import PER_DOLLAR, BudgetSpec, ScopeIndex
 from tokenwatch.conf import config
+from tokenwatch.globs import matcher
 from usage.models import UsageRecord
 from usage.rows import UsageRow
 

@@ -4,7 +4,6 @@ A budget that can never match, never act or never end is a mistake that nobody n
 the bill comes, so it is refused where it is made.
 """
 
-import fnmatch
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,11 +11,10 @@ from functools import cache
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from tokenwatch.globs import matches_nothing
+
 HIGHEST = Decimal(900_000_000)
 """Largest limit in US dollars: what a 64-bit integer holds of ten-billionths."""
-
-_NEVER = "(?!)"
-"""What `fnmatch.translate` makes of a class that no character is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def _pattern(draft: Draft) -> str:
         return "Names never begin or end with a space: take it away."
     if any(unicodedata.category(sign).startswith("C") for sign in pattern):
         return "Names never hold control characters: take them away."
-    if _NEVER in fnmatch.translate(pattern):
+    if matches_nothing(pattern):
         return "This pattern matches nothing: a range in brackets goes from low to high."
     return ""
 

@@ -16,7 +16,8 @@ from budgets.scopes import ScopeIndex
 from budgets.settlement import load_specs
 from experiments.assign import TestSet
 from experiments.store import load_tests
-from routing.store import load_tag_rules
+from routing.rules import RuleSet
+from routing.store import load_rules, load_tag_rules
 from routing.tags import TagRules
 from tokenwatch import policy
 from tokenwatch.conf import Config
@@ -38,6 +39,7 @@ class Snapshot:
     budgets: ScopeIndex
     tags: TagRules
     tests: TestSet
+    rules: RuleSet
 
 
 class Policies:
@@ -49,7 +51,13 @@ class Policies:
         self._thread: threading.Thread | None = None
         self._failing = False
         self.snapshot = Snapshot(
-            -1, compose(config, []), PriceBook([]), ScopeIndex([]), TagRules([]), TestSet([])
+            -1,
+            compose(config, []),
+            PriceBook([]),
+            ScopeIndex([]),
+            TagRules([]),
+            TestSet([]),
+            RuleSet(),
         )
 
     def start(self) -> None:
@@ -90,6 +98,7 @@ class Policies:
             ScopeIndex(load_specs() if self._config.budget_enabled else []),
             load_tag_rules(),
             load_tests(),
+            load_rules(),
         )
 
     def _watch(self) -> None:

@@ -1,4 +1,7 @@
-"""Tag rules in admin, with a page that tries them on a text. Changes hold in about a second."""
+"""Tag rules in admin, with a page that tries them on a text. Changes hold in about a second.
+
+Routing rules are in `routing.rules_admin`.
+"""
 
 from typing import Any
 
@@ -122,3 +125,6 @@ def _parts(text: str, span: tuple[int, int] | None) -> dict[str, str] | None:
     start, end = span
     before, after = text[max(0, start - 80) : start], text[end : end + 80]
     return {"before": before, "match": text[start:end] or "(the empty text)", "after": after}
+
+
+from routing import rules_admin  # noqa: E402, F401 - registers the routing rules

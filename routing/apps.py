@@ -1,4 +1,4 @@
-"""The routing domain: which tag a request gets."""
+"""The routing domain: where a request goes, and which tag it gets."""
 
 from django.apps import AppConfig
 
@@ -7,7 +7,7 @@ class RoutingConfig(AppConfig):
     name = "routing"
 
     def ready(self) -> None:
-        from routing.models import TagRule
+        from routing.models import RoutingCondition, RoutingRule, TagRule
         from tokenwatch import policy
 
-        policy.watch(TagRule)
+        policy.watch(TagRule, RoutingRule, RoutingCondition)

@@ -227,6 +227,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:budgets_budget_changelist"),
                     },
                     {
+                        "title": "Routing rules",
+                        "icon": "alt_route",
+                        "link": reverse_lazy("admin:routing_routingrule_changelist"),
+                    },
+                    {
                         "title": "Tag rules",
                         "icon": "sell",
                         "link": reverse_lazy("admin:routing_tagrule_changelist"),

@@ -1,14 +1,11 @@
 """Which requests a budget counts."""
 
-import fnmatch
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from budgets import scopes
-from budgets.scopes import BudgetSpec, ScopeIndex, matcher
+from budgets.scopes import BudgetSpec, ScopeIndex
 
 
 def budget(number, scope="global", pattern="", **changes):
@@ -63,24 +60,6 @@ def test_values_that_clients_make_up_do_not_fill_the_memory(monkeypatch):
     for number in range(100):
         assert ids(index, session=f"a{number}") == [1]
     assert len(index._known["session"]) <= 10
-
-
-ALPHABET = "ab*?[]!-\n."
-
-
-@given(st.text(ALPHABET, max_size=8), st.text("ab]!-\n.", max_size=12))
-@example("*a[ab]", "aab")
-@example("[*]", "*")
-@example("*[!a]*b", "bbab")
-@example("[]a]*", "]x")
-@example("a[", "a[")
-@example("*[a", "x[a")
-def test_patterns_are_those_of_fnmatch(pattern, value):
-    assert matcher(pattern)(value) == fnmatch.fnmatchcase(value, pattern)
-
-
-def test_many_stars_end():
-    assert not matcher("*a" * 100 + "b")("a" * 5_000)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budgets.scopes import matcher
 from budgets.validation import Draft, problems
+from tokenwatch.globs import matcher
 
 
 def draft(**values):

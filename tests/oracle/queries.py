@@ -26,14 +26,15 @@ from budgets.settlement import spec_of
 from experiments import feedback, report, store
 from experiments.models import ABFeedback, ABTest, Status
 from proxy.snapshot import Policies
-from routing.models import TagRule
+from routing.models import RoutingRule, TagRule
+from routing.store import all_rules, load_rules, reviewed
 from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
 from tokenwatch import policy
 from tokenwatch.conf import config
 from upstreams.candidates import load_upstreams
 from upstreams.models import Upstream
-from usage import costs, ledger, price_review, stats, tailing, writer
+from usage import costs, ledger, price_review, stats, tailing, today, writer
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book
 
@@ -245,6 +246,12 @@ def rating_of_a_stored_request(recorder: Recorder) -> None:
     assert (kept.test, kept.variant, kept.replaced) == ("t", "", True)
 
 
+def review_a_rule(_: Recorder) -> None:
+    """Its conditions are fetched, its upstreams and its models looked for."""
+    rule = RoutingRule(id=7, name="r", model="no-such-model", upstreams="eu", priority=1)
+    assert len(reviewed([rule])[7]) == 2
+
+
 STEPS: dict[str, Callable[[Recorder], Any]] = {
     # the writer
     "insert rows": insert(check=False),
@@ -292,7 +299,14 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "report of an A/B test": report_of_a_test,
     "first rating": first_rating,
     "rating of a stored request": rating_of_a_stored_request,
+    "save a routing rule": save(
+        RoutingRule(name="r", model="m", upstreams="eu", fallbacks="f", created_at=NOW)
+    ),
+    "load routing rules": lambda _: load_rules(),
+    "review routing rules": lambda _: reviewed(all_rules()),
+    "review a routing rule": review_a_rule,
     # statistics
+    "cost of today": lambda _: today.sums_of_day(int(NOON // today.DAY)),
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
     "costs by session": lambda _: costs.by_session(None, NOW, 20),
     "costs by day": lambda _: costs.daily(None, NOW.date()),
@@ -311,12 +325,15 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "upstream list": command("upstream", "list"),
     "budget status": command("budget", "status"),
     "ab list": command("ab", "list"),
+    "route add": command("route", "add", "r", "--upstream", "eu"),
+    "route list": command("route", "list"),
     "cost by tag": command("cost", "by-tag"),
     "forecast": command("cost", "forecast"),
     # admin
     "budgets page": admin_list(Budget, q="checkout", scope="app"),
     "webhooks page": admin_list(WebhookDelivery, state="failed"),
     "tag rules page": admin_list(TagRule, q="a"),
+    "routing rules page": admin_list(RoutingRule, q="a", enabled__exact="1"),
     "requests page": admin_list(UsageRecord),
     "requests searched": admin_list(UsageRecord, q="gpt-4o 50%_\\"),
     "requests filtered": admin_list(

@@ -20,6 +20,11 @@ def wants_stream(body: JSON) -> bool:
     return body.get("stream") is True
 
 
+def offers_tools(body: JSON) -> bool:
+    """Whether the model may call tools (or functions, OpenAI's older name)."""
+    return any(isinstance(body.get(name), list) and body[name] for name in ("tools", "functions"))
+
+
 def is_usage_only_chunk(obj: JSON) -> bool:
     """Whether a stream event is the one that exists only where usage was asked for: an OpenAI
     chunk without choices that carries a usage object."""

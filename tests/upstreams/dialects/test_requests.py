@@ -6,6 +6,7 @@ from tests.upstreams.dialects.listening import ANTHROPIC, OPENAI
 from upstreams.dialects.requests import (
     is_usage_only_chunk,
     last_user_text,
+    offers_tools,
     requested_model,
     wants_stream,
 )
@@ -35,6 +36,21 @@ def test_requested_model(body, model):
 )
 def test_wants_stream(body, stream):
     assert wants_stream(body) is stream
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"tools": [{"type": "function"}]}, True),
+        ({"functions": [{"name": "f"}]}, True),
+        ({"tools": []}, False),
+        ({"tools": None, "tool_choice": "auto"}, False),
+        ({"tools": "x"}, False),
+        ({}, False),
+    ],
+)
+def test_offers_tools(body, expected):
+    assert offers_tools(body) is expected
 
 
 @pytest.mark.parametrize(
