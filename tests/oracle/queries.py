@@ -29,8 +29,8 @@ from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
 from tokenwatch import policy
 from tokenwatch.conf import config
-from upstreams.candidates import load_upstreams
 from upstreams.models import Upstream
+from upstreams.store import load_upstreams
 from usage import costs, ledger, price_review, stats, tailing, writer
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book

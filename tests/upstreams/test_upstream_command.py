@@ -9,8 +9,8 @@ from django.core.management import call_command
 
 from tokenwatch import policy
 from tokenwatch.commands import Error
-from upstreams.candidates import load_upstreams
 from upstreams.models import Upstream
+from upstreams.store import load_upstreams
 
 pytestmark = pytest.mark.django_db
 
