@@ -68,6 +68,13 @@ class _WatchedHandler(ResponseHandler):
             return
         super().data_received(data)
 
+    def set_exception(self, exc: Any, *cause: Any) -> None:
+        """Tell the body's reader too: aiohttp leaves it waiting where a later chunk is
+        malformed."""
+        super().set_exception(exc, *cause)
+        if isinstance(exc, HttpProcessingError) and self._payload is not None:
+            self._payload.set_exception(exc)
+
 
 class _Writer(StreamWriter):
     """Hands all to the socket's transport at once and waits for nothing: the body is in memory
