@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from django.db import IntegrityError, connection, transaction
 
@@ -67,6 +68,59 @@ def candidate_of(row: Upstream) -> Candidate:
         overall_timeout=row.overall_timeout,
         models=names,
         problem=problem,
+    )
+
+
+def gets_clients_key(upstream: Upstream) -> bool:
+    """Whether an upstream that nobody said more about should get the clients' credentials: only
+    as long as no enabled one of its api type is at another host, whose keys they are then."""
+    others = Upstream.objects.filter(api_type=upstream.api_type, enabled=True)
+    urls = others.exclude(pk=upstream.pk).values_list("base_url", flat=True)
+    host = urlsplit(upstream.base_url).netloc.lower()
+    return all(urlsplit(url).netloc.lower() == host for url in urls)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an upstream is, as far as the database knows."""
+
+    state: str
+    """closed, open, half-open, or problem: it cannot serve."""
+    error: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    worker: str = ""
+
+    @property
+    def shown(self) -> str:
+        """For a list: one line."""
+        if self.state == "closed":
+            return "well"
+        if self.state == "problem":
+            return f"left out: {self.error}"
+        if self.until is None:
+            return f"to be tried again ({self.error})"
+        return f"resting until {self.until:%H:%M:%S} UTC ({self.error})"
+
+
+def standings(upstreams: Iterable[Upstream], now: datetime) -> list[Standing]:
+    """How upstreams are, in one query."""
+    known = {(row.api_type, row.upstream): row for row in UpstreamHealth.objects.all()}
+    return [_standing(one, known.get((one.api_type, one.name)), now) for one in upstreams]
+
+
+def _standing(upstream: Upstream, row: UpstreamHealth | None, now: datetime) -> Standing:
+    if problem := candidate_of(upstream).problem:
+        return Standing("problem", problem)
+    if row is None or row.state == CLOSED:
+        return Standing(CLOSED, since=row.since if row else None)
+    until = row.cool_down_until
+    return Standing(
+        row.state,
+        row.last_error or "",
+        row.since,
+        until if until is not None and until > now else None,
+        row.worker,
     )
 
 
