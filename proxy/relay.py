@@ -15,6 +15,7 @@ from proxy.finish import Ending
 from proxy.tap import JsonTap, Tap, tap_for
 from upstreams.dialects.base import JSON
 from upstreams.errors import BrokenBody
+from upstreams.failures import of_error
 from upstreams.transport import Exchange
 from usage.rows import UsageRow
 
@@ -44,6 +45,10 @@ async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) 
             await answer.rest(chunk)
     except (BrokenBody, Undecodable) as exc:
         ending.error_type = BrokenBody.code
+        if isinstance(exc, BrokenBody) and ending.candidate is not None:
+            failure = of_error(exc, on_read_timeout=False, whole_time=True)
+            health = ending.services.health
+            health.failed(ending.candidate, failure, time.monotonic(), probe=False)
         if not client.started:
             raise BrokenBody(str(exc)) from exc
 

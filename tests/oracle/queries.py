@@ -29,8 +29,9 @@ from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
 from tokenwatch import policy
 from tokenwatch.conf import config
-from upstreams.models import Upstream
-from upstreams.store import load_upstreams
+from upstreams import store
+from upstreams.models import Upstream, UpstreamEvent
+from upstreams.store import Change, load_upstreams
 from usage import costs, ledger, price_review, stats, tailing, writer
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book
@@ -209,6 +210,16 @@ def _as_oracle(value: Any) -> Any:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
+def record_health(recorder: Recorder) -> None:
+    """The first change of an upstream, and a later one with a history that is full."""
+    change = Change("openai", "z", "open", NOON, 5, "connect", NOON + 5)
+    recorder.meets_rows = False
+    store.record([change], "w")
+    recorder.meets_rows = True
+    recorder.answer = lambda call: [(7,)] if call.sql.startswith("SELECT") else ()
+    store.record([change, change], "w")
+
+
 STEPS: dict[str, Callable[[Recorder], Any]] = {
     # the writer
     "insert rows": insert(check=False),
@@ -223,6 +234,11 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "first policy": first_policy,
     "load a snapshot": lambda _: Policies(config).refresh(),
     "load upstreams": lambda _: load_upstreams(),
+    "load the upstreams' health": lambda _: store.load_health(),
+    "record the upstreams' health": record_health,
+    "how upstreams stand": lambda _: store.standings(
+        [Upstream(name="z", api_type="openai", base_url="https://api.example")], NOW
+    ),
     "load prices": lambda _: load_price_book(),
     "save an upstream": save(
         Upstream(name="z", api_type="openai", base_url="https://api.example", created_at=NOW)
@@ -284,5 +300,6 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     ),
     "prices page": admin_list(ModelPrice, q="claude"),
     "upstreams page": admin_list(Upstream, q="api", enabled__exact="1"),
+    "upstream history page": admin_list(UpstreamEvent, q="z", state__exact="open"),
     "users page": admin_list(User, q="admin"),
 }

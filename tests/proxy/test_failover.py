@@ -271,6 +271,7 @@ async def test_a_break_after_the_first_chunk_is_the_clients_to_see(tmp_path):
         with pytest.raises(httpx.RemoteProtocolError):
             await read(made, parts)
         row = await made.row()
+        assert made.health.of(made.candidates[0]).failures == 1
     assert b"".join(parts) == streams.OPENAI_UNASKED[0]
     assert made.second.requests == []
     assert (row.upstream, row.attempts, row.attempt_log) == ("first", 1, "")
