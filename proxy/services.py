@@ -69,6 +69,7 @@ class Services:
     def _look(self) -> None:
         self.keeper.check()
         self.ledger.rescue()
+        self.health.flush()
 
     async def stop(self) -> None:
         """Close the pool and see every row stored that was recorded."""

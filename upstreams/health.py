@@ -28,8 +28,6 @@ from upstreams.failures import CoolDowns, Failure
 from upstreams.store import Change
 from upstreams.transport import Transport
 
-ROUND = 1.0
-"""Seconds between two looks for changes to write."""
 WAITING_CHANGES = 1000
 PROBE_TIMEOUT = 5.0
 
@@ -37,7 +35,7 @@ logger = logging.getLogger("tokenwatch.upstreams")
 
 
 class Health:
-    """One worker's view of all upstreams. For the event loop's thread only."""
+    """One worker's view of all upstreams. For the event loop's thread, but for `flush`."""
 
     def __init__(self, config: Config) -> None:
         self._limits = Limits(
@@ -58,7 +56,7 @@ class Health:
         """What others found out before this worker met an upstream."""
         self._changes: deque[Change] = deque(maxlen=WAITING_CHANGES)
         self._failing = False
-        self._upkeep: list[asyncio.Task[None]] = []
+        self._probing: asyncio.Task[None] | None = None
         self.worker = f"{socket.gethostname()}:{os.getpid()}"[:100]
 
     # What requests ask
@@ -157,24 +155,17 @@ class Health:
             connection.close()  # the calling thread's own
 
     def start(self, transport: Transport, candidates: Callable[[], Candidates]) -> None:
-        """Begin to write changes and to probe. Call it in the event loop."""
-        self._upkeep = [asyncio.create_task(self._write_changes())]
+        """Begin to probe. Call it in the event loop."""
         if self._probe_interval:
-            self._upkeep.append(asyncio.create_task(self._probe(transport, candidates)))
+            self._probing = asyncio.create_task(self._probe(transport, candidates))
 
     async def stop(self) -> None:
-        for task in self._upkeep:
-            task.cancel()
-        await asyncio.gather(*self._upkeep, return_exceptions=True)
-
-    async def _write_changes(self) -> None:
-        while True:
-            await asyncio.sleep(ROUND)
-            if self._changes:
-                await asyncio.to_thread(self.flush)
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
 
     def flush(self) -> None:
-        """Write the changes that wait. Call it in a thread."""
+        """Write the changes that wait. Call it in a thread, one at a time."""
         changes = list(self._changes)
         if not changes:
             return

@@ -200,29 +200,26 @@ async def test_one_that_answers_with_errors_or_asked_for_a_rest_is_not_probed(fa
     assert upstream.connections == 0
 
 
-async def test_the_upkeep_probes_and_writes_by_itself(monkeypatch):
-    written = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    seen = []
-
-    def note(changes, worker):
-        seen.extend(changes)
-        if len(seen) >= 2:
-            loop.call_soon_threadsafe(written.set)
-
+async def test_it_probes_by_itself_until_it_is_stopped():
     async def script(connection):
         await connection.request()
         await connection.send(answer(b""))
 
-    monkeypatch.setattr(store, "record", note)
-    monkeypatch.setattr("upstreams.health.ROUND", 0.01)
     async with raw_upstream(script) as upstream, transport() as made:
         one = Candidate("a", "openai", upstream.url)
         health = Health(load({"TOKENWATCH_PROBE_INTERVAL": "0.01"}))
+        found = asyncio.Event()
+        probe = health.probe
+
+        async def probing(*args):
+            await probe(*args)
+            if len(health._changes) == 2:
+                found.set()
+
+        health.probe = probing
         health.start(made, lambda: {"openai": (one,)})
         failing(health, one, times=5)
-        await asyncio.wait_for(written.wait(), 5)
+        await asyncio.wait_for(found.wait(), 5)
         await health.stop()
-    first, second = seen
+    first, second = health._changes
     assert first.until > second.until
-    assert health._upkeep[0].done()
