@@ -107,12 +107,13 @@ class Ending:
             session_id=call.session,
             feature_tag=call.tag,
             attempts=self.attempts,
-            attempt_log=self.attempt_log[:LOG_LENGTH],
         )
+        if self.attempt_log:
+            row.attempt_log = self.attempt_log[:LOG_LENGTH]
         if asked != call.model:
             row.model_routed = asked
         if self.sent:
-            row.overhead_ms = round(self.overhead * 1000, 3)
+            row.overhead_ms = int(self.overhead * 1e6) / 1e3
         if call.stream and self.first_byte is not None:
             row.ttft_ms = int((self.first_byte - call.started) * 1000)
         if answer is not None:

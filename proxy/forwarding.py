@@ -30,7 +30,7 @@ from upstreams.dialects.credentials import query_without_key, replaced
 from upstreams.dialects.errors import failing_status
 from upstreams.errors import UpstreamError
 from upstreams.failures import Failure, of_error, of_status, of_stream_error
-from upstreams.transport import Exchange
+from upstreams.transport import Body, Exchange
 
 AskAgain = Callable[[Call, Target, Services, Ending], Awaitable[bool]]
 """Whether the request's budgets allow it to go to this target instead."""
@@ -60,16 +60,31 @@ async def forward(
         raise ClientGone
     config, health = services.config, services.health
     began = now = time.monotonic()
-    target, rest = targets[0], list(targets[1:])
+    target, rest = targets[0], list(targets[1:]) if len(targets) > 1 else []
+    seconds, whole_time = target.candidate.overall_timeout or config.overall_timeout, True
     while True:
-        seconds, whole_time = _time_for(target.candidate, config, now - began)
-        probe = health.of(target.candidate).begin(now)
+        breaker = health.of(target.candidate)
+        probe = breaker.begin(now)
         hold = bool(rest) and ending.attempts + 1 < config.max_attempts
         exchange: Exchange | None = None
         error: UpstreamError | None = None
         try:
-            exchange = await _send(call, target, client, services, ending, seconds)
-            failure = await _first_bytes(call, exchange, services, ending, hold=hold)
+            url, headers, body = _prepared(call, target, client, config, ending)
+            exchange = await services.transport.send(
+                call.method,
+                url,
+                headers,
+                body,
+                connect_timeout=target.candidate.connect_timeout,
+                overall_timeout=seconds,
+            )
+            ending.upstream_status = exchange.status
+            if exchange.status < 400 and not hold:  # nearly all
+                exchange.first = await exchange.chunk()
+                ending.first_byte = time.monotonic()
+                failure = None
+            else:
+                failure = await _first_bytes(exchange, services, ending, hold=hold)
         except UpstreamError as exc:
             error = exc
             ending.sent = exc.sent
@@ -80,10 +95,11 @@ async def forward(
         except BaseException:
             if exchange is not None:
                 exchange.close()
-            health.of(target.candidate).abandoned(probe=probe)
+            breaker.abandoned(probe=probe)
             raise
         if failure is None:
-            health.succeeded(target.candidate, now, probe=probe)
+            if breaker.succeeded(now, probe=probe):
+                health.closed(target.candidate, breaker, now)
             assert exchange is not None
             return exchange
         failed_at = time.monotonic()
@@ -111,6 +127,7 @@ async def forward(
         call.waited += failed_at - now
         now = time.monotonic()
         target = following
+        seconds, whole_time = _time_for(target.candidate, config, now - began)
 
 
 async def _following(
@@ -149,15 +166,10 @@ def _time_for(candidate: Candidate, config: Config, elapsed: float) -> tuple[flo
     return (own, True) if own <= left else (left, False)
 
 
-async def _send(
-    call: Call,
-    target: Target,
-    client: Client,
-    services: Services,
-    ending: Ending,
-    seconds: float,
-) -> Exchange:
-    """Send the request to one target and wait for the head of its answer."""
+def _prepared(
+    call: Call, target: Target, client: Client, config: Config, ending: Ending
+) -> tuple[str, fields.Pairs, Body]:
+    """URL, headers and body for one target; the attempt is counted as sent from here on."""
     candidate, model = target
     ending.candidate, ending.model = candidate, model
     ending.attempts += 1
@@ -168,7 +180,7 @@ async def _send(
         headers = replaced(headers, call.api_type, candidate.credential)
         query = query_without_key(query)
     body = _body(call, target)
-    if asks_usage := _usage_request(call, body, services.config):
+    if asks_usage := _usage_request(call, body, config):
         # The chunk that is taken out again must be readable.
         headers = fields.replace(headers, b"accept-encoding", b"identity")
         body = asks_usage
@@ -176,21 +188,14 @@ async def _send(
     url = f"{candidate.base_url}/{call.path}" + (f"?{query}" if query else "")
     ending.sent = True
     ending.overhead = time.monotonic() - call.started - call.waited
-    exchange = await services.transport.send(
-        call.method,
-        url,
-        headers,
-        client.upload() if call.streams_body else body or None,
-        connect_timeout=candidate.connect_timeout,
-        overall_timeout=seconds,
-    )
-    ending.upstream_status = exchange.status
-    return exchange
+    return url, headers, client.upload() if call.streams_body else body or None
 
 
 def _body(call: Call, target: Target) -> bytes | None:
     """The body, with the model as it is called there where that is not what the client wrote."""
-    name = target.candidate.spelling(target.model)
+    candidate, name = target
+    if candidate.models:
+        name = candidate.spelling(name)
     if name == call.model or call.body is None or call.data is None:
         return call.body
     return with_model(call.body, call.data, name)
@@ -206,7 +211,7 @@ def _usage_request(call: Call, body: bytes | None, config: Config) -> bytes | No
 
 
 async def _first_bytes(
-    call: Call, exchange: Exchange, services: Services, ending: Ending, *, hold: bool
+    exchange: Exchange, services: Services, ending: Ending, *, hold: bool
 ) -> Failure | None:
     """Read the answer as far as it takes to know that it is one; why it is none.
 

@@ -100,7 +100,10 @@ class Breaker:
         """
         if not self._is_open:
             self.failures = 0
-            self._count(now, 0)
+            if now < self._turn:
+                self._total += 1
+            else:
+                self._count(now, 0)
             return False
         if not probe:
             return False

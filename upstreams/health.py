@@ -81,6 +81,8 @@ class Health:
 
     def failed(self, candidate: Candidate, failure: Failure, now: float, *, probe: bool) -> None:
         """Take in a failed attempt."""
+        if self._keys.get((candidate.api_type, candidate.name), candidate.key) != candidate.key:
+            return  # it has another URL or credential by now
         breaker = self.of(candidate)
         if not failure.counts:
             breaker.abandoned(probe=probe)
@@ -95,12 +97,10 @@ class Health:
             self._open.add(candidate.key)
             self._note(candidate, breaker, now)
 
-    def succeeded(self, candidate: Candidate, now: float, *, probe: bool) -> None:
-        """Take in an answer."""
-        breaker = self.of(candidate)
-        if breaker.succeeded(now, probe=probe):
-            self._open.discard(candidate.key)
-            self._note(candidate, breaker, now)
+    def closed(self, candidate: Candidate, breaker: Breaker, now: float) -> None:
+        """A probe was answered and has closed the breaker."""
+        self._open.discard(candidate.key)
+        self._note(candidate, breaker, now)
 
     def _met(self, candidate: Candidate) -> Breaker:
         """A breaker for an upstream that is new, or has another URL or credential."""

@@ -60,6 +60,16 @@ def test_a_new_url_or_credential_begins_anew():
     assert [change.state for change in health._changes] == [OPEN, CLOSED]
 
 
+def test_a_late_failure_of_the_former_url_changes_nothing():
+    health = Health(CONFIG)
+    health.of(A)
+    other = Candidate("a", "openai", "https://other.example")
+    breaker = health.of(other)
+    failing(health, A)
+    assert health.of(other) is breaker
+    assert breaker.failures == 0
+
+
 def test_the_same_name_in_both_dialects_is_two_upstreams():
     health = Health(CONFIG)
     failing(health)
