@@ -198,7 +198,7 @@ async def ask_again(call: Call, target: Target, services: Services, ending: Endi
     try:
         if accounts := budget_gate(call, target.model, snapshot, services, ending):
             await reserve(call, target, accounts, services, ending)
-    except Refused:
+    except (Refused, Unknown):
         return False
     return True
 
