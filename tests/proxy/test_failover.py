@@ -267,7 +267,7 @@ async def test_a_break_after_the_first_chunk_is_the_clients_to_see(tmp_path):
                 seen.set()
 
     async with two(tmp_path, script) as made:
-        parts = []
+        parts: list[bytes] = []
         with pytest.raises(httpx.RemoteProtocolError):
             await read(made, parts)
         row = await made.row()

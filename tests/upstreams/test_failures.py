@@ -71,7 +71,7 @@ def test_any_header_gives_a_time_within_bounds(value: bytes, milliseconds: bytes
     assert 0 < retry_after(headers, at=AT, cool_downs=BOUNDS) <= BOUNDS.longest
 
 
-def status(code: int, *, own: bool = False, **headers: str):  # type: ignore[no-untyped-def]
+def status(code: int, *, own: bool = False, **headers: str):
     pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return of_status(code, pairs, own_credential=own, at=AT, cool_downs=BOUNDS)
 
@@ -113,7 +113,7 @@ def test_a_rate_limit_cools_down_and_an_error_only_where_it_asks() -> None:
         (BrokenBody("x"), "broken!", False),
     ],
 )
-def test_no_answer_is_tried_elsewhere(error, reason, unreachable) -> None:  # type: ignore[no-untyped-def]
+def test_no_answer_is_tried_elsewhere(error, reason, unreachable) -> None:
     failure = of_error(error, on_read_timeout=False, whole_time=True)
     assert (failure.reason, failure.unreachable) == (reason, unreachable)
     assert failure.fails_over
