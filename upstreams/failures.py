@@ -49,6 +49,8 @@ class Failure:
     """No connection, or one that broke: any answer proves that this is over."""
     cool_down: float = 0.0
     """Seconds that the upstream is to be left alone."""
+    note: str = ""
+    """What an operator should know besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ def of_status(
     ``at`` is the present, in seconds since the epoch; header names are in lower case.
     """
     if status in CREDENTIAL_REFUSED and own_credential:
-        return Failure(str(status), cool_down=CREDENTIAL_COOL_DOWN)
+        return Failure(
+            str(status), cool_down=CREDENTIAL_COOL_DOWN, note="its own credential is refused"
+        )
     if status != 429 and status < 500:
         return None
     wish = retry_after(headers, at=at, cool_downs=cool_downs)

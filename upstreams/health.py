@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -55,6 +56,7 @@ class Health:
         self._known: dict[tuple[str, str], Change] = {}
         """What others found out before this worker met an upstream."""
         self._changes: deque[Change] = deque(maxlen=WAITING_CHANGES)
+        self._writing = threading.Lock()
         self._failing = False
         self._probing: asyncio.Task[None] | None = None
         self.worker = f"{socket.gethostname()}:{os.getpid()}"[:100]
@@ -88,7 +90,7 @@ class Health:
             breaker.abandoned(probe=probe)
         elif breaker.failed(
             now,
-            failure.reason,
+            f"{failure.reason} {failure.note}".rstrip(),
             random.random(),
             probe=probe,
             unreachable=failure.unreachable,
@@ -165,10 +167,12 @@ class Health:
             await asyncio.gather(self._probing, return_exceptions=True)
 
     def flush(self) -> None:
-        """Write the changes that wait. Call it in a thread, one at a time."""
-        changes = list(self._changes)
-        if not changes:
-            return
+        """Write the changes that wait. Call it in a thread."""
+        if self._changes:
+            with self._writing:
+                self._write(list(self._changes))
+
+    def _write(self, changes: list[Change]) -> None:
         try:
             store.record(changes, self.worker)
         except Error as exc:

@@ -548,7 +548,8 @@ async def test_a_refused_credential_of_ours_is_tried_elsewhere_and_rests(status,
             await made.row(number)
         assert made.state("first") == OPEN
         first = next(one for one in made.candidates if one.api_type == "openai")
-        assert made.health.of(first).error == status[:3].decode()
+        told = f"{status[:3].decode()} its own credential is refused"
+        assert made.health.of(first).error == told
     assert len(made.first.requests) == 1
 
 
