@@ -14,13 +14,17 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from budgets.scopes import BudgetSpec
-from budgets.settlement import COLUMNS, TOKEN_COLUMNS
+from budgets.settlement import COLUMNS, TOKEN_COLUMNS, named
 from tokenwatch.globs import matcher
 from usage.models import UsageRecord, UsageRollup
 from usage.rollups import HOUR
 
 DAYS = 60
-IN_ROLLUPS = {"global": None, "app": "source_app", "tag": "feature_tag"}
+IN_ROLLUPS: dict[str, tuple[str, ...]] = {
+    "global": (),
+    "app": ("source_app",),
+    "tag": ("feature_tag",),
+}
 
 
 def daily(spec: BudgetSpec, today: date) -> list[tuple[date, float]]:
@@ -54,13 +58,12 @@ def _rows(spec: BudgetSpec, since: date) -> Iterable[tuple[date, float]]:
 
 
 def _grouped(
-    spec: BudgetSpec, rows: QuerySet[Any], day: str, column: str | None
+    spec: BudgetSpec, rows: QuerySet[Any], day: str, columns: tuple[str, ...]
 ) -> Iterable[dict[str, Any]]:
-    names = [day] if column is None else [day, column]
     figures = ("cost",) if spec.unit == "usd" else TOKEN_COLUMNS
-    groups = rows.order_by().values(*names).annotate(**{f"sum_{f}": Sum(f) for f in figures})
+    groups = rows.order_by().values(day, *columns).annotate(**{f"sum_{f}": Sum(f) for f in figures})
     matches = matcher(spec.pattern)
-    return (group for group in groups if column is None or matches(group[column] or ""))
+    return (group for group in groups if not columns or matches(named(group, columns)))
 
 
 def _amount(spec: BudgetSpec, group: dict[str, Any]) -> float:

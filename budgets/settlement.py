@@ -8,9 +8,10 @@ How it fails: the database's errors are passed on, and the rows are not stored e
 wait in the spool and come again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q, Sum
@@ -26,12 +27,13 @@ from usage.models import UsageRecord
 from usage.rows import UsageRow
 
 COLUMNS = {
-    "app": "source_app",
-    "model": "model_requested",
-    "tag": "feature_tag",
-    "session": "session_id",
+    "app": ("source_app",),
+    "model": ("model_routed", "model_requested"),
+    "tag": ("feature_tag",),
+    "session": ("session_id",),
 }
-"""The ledger's column of each scope."""
+"""The ledger's columns of each scope: the first that says something names it. A model is the
+one that was really asked."""
 TOKEN_COLUMNS = (
     "input_tokens",
     "output_tokens",
@@ -176,10 +178,15 @@ def spent_in(spec: BudgetSpec, period: Period) -> int:
     )
     if spec.scope == "global":
         return _units(spec.unit, rows.aggregate(**figures))
-    column = COLUMNS[spec.scope]
     matches = matcher(spec.pattern)
-    groups = rows.order_by().values(column).annotate(**figures)
-    return sum(_units(spec.unit, group) for group in groups if matches(group[column] or ""))
+    columns = COLUMNS[spec.scope]
+    groups = rows.order_by().values(*columns).annotate(**figures)
+    return sum(_units(spec.unit, group) for group in groups if matches(named(group, columns)))
+
+
+def named(group: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """What a group of rows names of a scope's columns."""
+    return next((str(group[column]) for column in columns if group[column]), "")
 
 
 def _units(unit: str, sums: dict[str, int | Decimal | None]) -> int:
@@ -198,7 +205,10 @@ def _sums(
     current: dict[int, Period] = {}
     for row in rows:
         budgets = index.matching(
-            row.source_app, row.model_requested, row.feature_tag, row.session_id
+            row.source_app,
+            row.model_routed or row.model_requested,
+            row.feature_tag,
+            row.session_id,
         )
         for spec in budgets:
             period = current.get(spec.id)

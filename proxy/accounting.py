@@ -15,7 +15,7 @@ from budgets.settlement import unpriced_units
 from proxy.call import Call
 from proxy.tap import Tap
 from tokenwatch.tokens import TokenUsage
-from upstreams.candidates import Candidate
+from upstreams.candidates import Target
 from upstreams.dialects.estimate import prompt_tokens
 from usage.pricebook import PriceBook
 
@@ -69,18 +69,18 @@ def _estimate(call: Call, tap: Tap | None) -> TokenUsage:
 
 
 def expected_cost(
-    call: Call, candidate: Candidate, usage: TokenUsage, habits: Habits, prices: PriceBook
+    call: Call, target: Target, usage: TokenUsage, habits: Habits, prices: PriceBook
 ) -> int:
     """Units of a dollar that a request may cost before it is sent; 0 where nobody can say."""
     if call.endpoint.billing == "free":
         return 0
     if usage != NOTHING:
         cost = prices.cost(
-            call.model,
+            target.model,
             usage,
             api_type=call.api_type,
-            base_url=candidate.base_url,
+            base_url=target.candidate.base_url,
             at=call.arrived,
         )
         return unpriced_units() if cost is None else int(cost * PER_DOLLAR)
-    return habits.cost(call.endpoint.kind, call.model) or 0
+    return habits.cost(call.endpoint.kind, target.model) or 0

@@ -5,6 +5,7 @@ number spellings may matter to a provider's prompt cache. Pure.
 """
 
 import re
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -12,6 +13,12 @@ import orjson
 _WHITESPACE = b" \t\n\r"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _STRUCTURE = re.compile(rb'["{}\[\],:]')
+# Every way to write this string in JSON. One that is found only once, in a body that has the
+# member, is its name: within a text the quotes would be escaped.
+_MODEL = re.compile(
+    rb'"(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"\s*'
+)
+_VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*+")', re.DOTALL)
 _EMPTY_REST = re.compile(rb"\s*\}")
 _MULTIPART_MODEL = re.compile(
     rb'Content-Disposition:[^\r\n]*\bname="?model"?[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,200})\r\n',
@@ -96,6 +103,18 @@ def asking_for_usage(body: bytes, data: dict[str, Any]) -> bytes | None:
     if not isinstance(options, dict) or options.get("include_usage") is True:
         return None
     return with_member(body, "stream_options", {**options, "include_usage": True})
+
+
+def with_model(body: bytes, data: dict[str, Any], model: str) -> bytes:
+    """The body with another model; ``data`` is the parsed body.
+
+    The member is nearly always the only place that says ``"model"``, and then it is found
+    without a walk through all that the body holds.
+    """
+    found = list(islice(_MODEL.finditer(body), 2)) if "model" in data else []
+    if len(found) == 1 and (value := _VALUE.match(body, found[0].end())):
+        return body[: value.start(1)] + orjson.dumps(model) + body[value.end(1) :]
+    return with_member(body, "model", model)
 
 
 def multipart_model(start: bytes) -> str:

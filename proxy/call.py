@@ -59,6 +59,8 @@ class Call:
     stream: bool = False
     usage_added: bool = False
     """TokenWatch asked for the usage chunk, and takes it out again."""
+    waited: float = 0.0
+    """Seconds that went by for the client's body and for upstreams that failed."""
 
     def last_user_text(self) -> str:
         """What the user said last; empty where the body is not read or says nothing."""

@@ -59,6 +59,7 @@ class Client:
         "answered",
         "gone",
         "started",
+        "upload_begun",
     )
 
     def __init__(self, receive: Receive, send: Send, connection: Connection | None = None) -> None:
@@ -71,6 +72,8 @@ class Client:
         """Of an upload: what was read of it and not yet sent on."""
         self._more = True
         """Of an upload: its end has not come."""
+        self.upload_begun = False
+        """Of an upload: some of it was taken to be sent, and cannot be sent again."""
         self.gone = False
         """The client has left; what is sent goes nowhere."""
         self.started = False
@@ -138,6 +141,7 @@ class Client:
         After its end the connection is watched. A disconnect in the middle cancels the task
         that `watch` named.
         """
+        self.upload_begun = True
         start, self._start = self._start, b""
         if start:
             yield start

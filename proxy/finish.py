@@ -21,6 +21,8 @@ from usage.rows import UsageRow
 
 ZERO = Decimal(0)
 
+LOG_LENGTH = 500
+
 CLIENT_GONE = 499
 """Status of rows whose client left before an answer began (nginx's convention)."""
 
@@ -29,13 +31,17 @@ class Ending:
     """What becomes of a request: filled in as it goes, recorded by `finish`."""
 
     __slots__ = (
+        "attempt_log",
         "attempts",
         "call",
         "candidate",
         "error_type",
         "first_byte",
+        "model",
         "notices",
+        "overhead",
         "reservation",
+        "reserved",
         "row",
         "sent",
         "services",
@@ -52,12 +58,20 @@ class Ending:
         self.upstream_status = 0
         self.error_type = ""
         self.candidate: Candidate | None = None
+        self.model = call.model
+        """What is asked of the upstream, as the ledger knows it."""
         self.attempts = 0
+        self.attempt_log = ""
+        """The attempts that failed."""
+        self.overhead = 0.0
+        """Seconds that TokenWatch itself took before the last attempt."""
         self.sent = False
         self.tap: Tap | None = None
         self.first_byte: float | None = None
         self.row: UsageRow | None = None
         self.reservation: Reservation | None = None
+        self.reserved = 0
+        """The estimated cost that it is for, in units of a dollar."""
         self.notices: list[tuple[bytes, bytes]] = []
         """Headers that tell of budgets near their limits."""
 
@@ -72,7 +86,8 @@ class Ending:
         call, tap = self.call, self.tap
         answer = tap.answer if tap is not None else None
         measured = measure(call, tap, self.upstream_status, sent=self.sent)
-        model = (answer.model if answer is not None else "") or call.model
+        asked = self.model
+        model = (answer.model if answer is not None else "") or asked
         row = UsageRow(
             request_id=call.request_id,
             created_at=call.arrived,
@@ -93,6 +108,12 @@ class Ending:
             feature_tag=call.tag,
             attempts=self.attempts,
         )
+        if self.attempt_log:
+            row.attempt_log = self.attempt_log[:LOG_LENGTH]
+        if asked != call.model:
+            row.model_routed = asked
+        if self.sent:
+            row.overhead_ms = int(self.overhead * 1e6) / 1e3
         if call.stream and self.first_byte is not None:
             row.ttft_ms = int((self.first_byte - call.started) * 1000)
         if answer is not None:
@@ -118,9 +139,7 @@ class Ending:
         row.holds = reservation.settle(usd, tokens)
         if row.status_code < 400 and not row.usage_estimated:
             kind = self.call.endpoint.kind
-            self.services.habits.learn(
-                kind, row.model_requested, output=row.output_tokens, cost=usd
-            )
+            self.services.habits.learn(kind, self.model, output=row.output_tokens, cost=usd)
 
     def _cost(self, model: str, usage: TokenUsage, answer: Answer | None) -> Decimal | None:
         if usage == NOTHING:

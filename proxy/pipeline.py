@@ -1,29 +1,33 @@
 """The life of a request, top-down.
 
 Identify, decide, budget gate, cache, reserve, forward, finish: the stages of the design,
-in its order. Decide takes the first of the candidates; gate, cache and reserve have their
-places between `decide` and `forward`. Every way out, whatever raised, leads through
+in its order. `forward` goes through what `decide` chose, best first; gate, cache and reserve
+have their places between the two. Every way out, whatever raised, leads through
 `Ending.finish`, which is synchronous and does its work once.
 """
 
 import asyncio
+import random
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from budgets.accounts import Account
 from budgets.estimate import expected_usage
 from budgets.refusals import UNREACHABLE, Refusal, Refused, Unknown, notices
 from proxy import headers as fields
 from proxy.accounting import expected_cost
-from proxy.bodies import asking_for_usage, multipart_model
+from proxy.bodies import multipart_model
 from proxy.call import NAME_LENGTH, Call, read_body
 from proxy.client import Client, ClientGone, TooLarge, TooSlow
 from proxy.finish import Ending
+from proxy.forwarding import forget_cancellation, forward
 from proxy.relay import refuse, relay
 from proxy.services import Services
 from proxy.snapshot import Snapshot
 from tokenwatch.conf import Config
-from upstreams.candidates import Candidate
-from upstreams.errors import UpstreamError
+from upstreams.candidates import DIRECT, Route, Target, plan
+from upstreams.errors import NoUpstream, UpstreamError
 from upstreams.transport import Exchange
 
 MODEL_SOUGHT_IN = 64 * 1024
@@ -43,11 +47,12 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         await receive(call, client, services)
         snapshot = services.policies.snapshot
         tag(call, snapshot)
-        candidate = decide(call, snapshot)
-        accounts = budget_gate(call, snapshot, services, ending)
+        targets = decide(call, snapshot, services)
+        ending.model = targets[0].model
+        accounts = budget_gate(call, ending.model, snapshot, services, ending)
         if accounts:
-            await reserve(call, candidate, accounts, services, ending)
-        exchange = await forward(call, candidate, client, services, ending)
+            await reserve(call, targets[0], accounts, services, ending)
+        exchange = await forward(call, targets, client, services, ending, ask_again)
         await relay(call, exchange, client, ending)
     except TooLarge:
         limit = services.config.max_body_bytes
@@ -70,15 +75,15 @@ async def handle(call: Call, client: Client, services: Services) -> None:
     except Unknown as exc:
         await refuse(ending, client, 503, UNREACHABLE, str(exc), headers=exc.headers)
     except UpstreamError as exc:
-        name = ending.candidate.name if ending.candidate else ""
-        await refuse(ending, client, exc.status, exc.code, f"Upstream {name}: {exc}")
+        name = f" {ending.candidate.name}" if ending.candidate else ""
+        await refuse(ending, client, exc.status, exc.code, f"Upstream{name}: {exc}")
     except ClientGone:
         ending.error_type = "client_disconnected"
     except asyncio.CancelledError:
         ending.error_type = "client_disconnected" if client.gone else "worker_stopped"
         if not client.gone:
             raise
-        _forget_cancellation()
+        forget_cancellation()
     finally:
         client.release()
         if exchange is not None:
@@ -95,7 +100,10 @@ async def receive(call: Call, client: Client, services: Services) -> None:
     length = call.fields.get(b"content-length", b"0")
     if length.isdigit() and int(length) > limit:
         raise TooLarge  # before the client is told to go on by a 100
-    read_body(call, await client.body(limit, services.config.overall_timeout))
+    asked = time.monotonic()
+    body = await client.body(limit, services.config.overall_timeout)
+    call.waited = time.monotonic() - asked
+    read_body(call, body)
 
 
 def tag(call: Call, snapshot: Snapshot) -> None:
@@ -104,15 +112,34 @@ def tag(call: Call, snapshot: Snapshot) -> None:
         call.tag = snapshot.tags.tag(call.app, call.last_user_text)
 
 
-def decide(call: Call, snapshot: Snapshot) -> Candidate:
-    """Who answers."""
-    return snapshot.upstreams[call.api_type][0]
+def decide(
+    call: Call, snapshot: Snapshot, services: Services, route: Route = DIRECT
+) -> Sequence[Target]:
+    """Who is asked for what, best first; never empty.
+
+    Raises:
+        NoUpstream: none of those that may serve can.
+    """
+    candidates = snapshot.upstreams[call.api_type]
+    if len(candidates) == 1 and route is DIRECT:
+        return (Target(candidates[0], call.model),)
+    if call.data is None:  # a body that is not read cannot be given another model
+        route = replace(route, model="", fallbacks=())
+    waiting = services.health.waiting(candidates, time.monotonic())
+    targets = plan(candidates, route, call.model, waiting=waiting, number=random.random())
+    if not targets:
+        raise NoUpstream(
+            "a rule names upstreams of which none can serve"
+            if route.upstreams and candidates
+            else f"every upstream for /{call.api_type} has a problem, see the admin"
+        )
+    return targets
 
 
 def budget_gate(
-    call: Call, snapshot: Snapshot, services: Services, ending: Ending
+    call: Call, model: str, snapshot: Snapshot, services: Services, ending: Ending
 ) -> list[Account]:
-    """The accounts of all budgets that the request counts against.
+    """The accounts of all budgets that the request counts against, with the model to be asked.
 
     Raises:
         Refused: one of them admits nothing.
@@ -123,7 +150,7 @@ def budget_gate(
     config = services.config
     if snapshot.version < 0 and config.budget_enabled and config.budget_fail_mode == "closed":
         raise Unknown
-    budgets = snapshot.budgets.matching(call.app, call.model, call.tag, call.session)
+    budgets = snapshot.budgets.matching(call.app, model, call.tag, call.session)
     if not budgets:
         return []
     accounts = services.desk.accounts(budgets, call.arrived)
@@ -135,7 +162,7 @@ def budget_gate(
 
 async def reserve(
     call: Call,
-    candidate: Candidate,
+    target: Target,
     accounts: list[Account],
     services: Services,
     ending: Ending,
@@ -145,58 +172,43 @@ async def reserve(
     Raises:
         Refused: one of them does not leave as much.
     """
-    habits, prices = services.habits, services.policies.snapshot.prices
-    usage = expected_usage(call.dialect, call.endpoint, call.data, call.model, habits)
-    usd = expected_cost(call, candidate, usage, habits, prices)
-    tokens = usage.input + usage.output
+    usd, tokens = _expected(call, target, services)
     needs = [max(1, tokens if a.spec.unit == "tokens" else usd) for a in accounts]
     held = await services.desk.reserve(accounts, needs)
     if isinstance(held, Refusal):
         raise Refused(held)
     ending.reservation = held
+    ending.reserved = usd
 
 
-async def forward(
-    call: Call, candidate: Candidate, client: Client, services: Services, ending: Ending
-) -> Exchange:
-    """Send the request on and wait for the head of the answer.
+async def ask_again(call: Call, target: Target, services: Services, ending: Ending) -> bool:
+    """Before the request goes to the next target: whether its budgets allow that one too.
 
-    Raises:
-        UpstreamError: there is no answer.
+    What failed is not billed, so what was held for it is released. A target that costs no more
+    under the same budgets goes on with what is held.
     """
-    ending.candidate = candidate
-    ending.attempts += 1
-    headers = fields.for_upstream(call.headers, keep_length=call.streams_body)
-    body = call.body
-    if asks_usage := _usage_request(call, services):
-        # The chunk that is taken out again must be readable.
-        headers = fields.replace(headers, b"accept-encoding", b"identity")
-        body = asks_usage
-        call.usage_added = True
-    url = f"{candidate.base_url}/{call.path}" + (f"?{call.query}" if call.query else "")
-    client.watch(body_read=not call.streams_body)
-    if client.gone:  # it left while its body was read: the provider need not hear of it
-        _forget_cancellation()
-        raise ClientGone
-    ending.sent = True
+    snapshot = services.policies.snapshot
+    if not snapshot.budgets.specs:
+        return True
+    if ending.reservation is not None:
+        if target.model == ending.model and _expected(call, target, services)[0] <= ending.reserved:
+            return True
+        ending.reservation.settle(0, 0)
+        ending.reservation = None
     try:
-        exchange = await services.transport.send(
-            call.method, url, headers, client.upload() if call.streams_body else body or None
-        )
-    except UpstreamError as exc:
-        ending.sent = exc.sent
-        raise
-    ending.upstream_status = exchange.status
-    return exchange
+        if accounts := budget_gate(call, target.model, snapshot, services, ending):
+            await reserve(call, target, accounts, services, ending)
+    except (Refused, Unknown):
+        return False
+    return True
 
 
-def _usage_request(call: Call, services: Services) -> bytes | None:
-    """The body with usage asked for, where a stream would otherwise not carry any."""
-    if not (call.stream and call.endpoint.asks_usage and services.config.inject_usage):
-        return None
-    assert call.body is not None
-    assert call.data is not None
-    return asking_for_usage(call.body, call.data)
+def _expected(call: Call, target: Target, services: Services) -> tuple[int, int]:
+    """What a target may cost: units of a dollar, and tokens."""
+    habits, prices = services.habits, services.policies.snapshot.prices
+    usage = expected_usage(call.dialect, call.endpoint, call.data, target.model, habits)
+    usd = expected_cost(call, target, usage, habits, prices)
+    return usd, usage.input + usage.output
 
 
 async def _look_into_upload(call: Call, client: Client, config: Config) -> None:
@@ -207,13 +219,8 @@ async def _look_into_upload(call: Call, client: Client, config: Config) -> None:
         call.model = fields.clean(multipart_model(part), NAME_LENGTH)
         return call.model != ""
 
+    asked = time.monotonic()
     billed = call.endpoint.billing in ("units", "tokens")
     limit = config.max_body_bytes if billed else MODEL_SOUGHT_IN
     await client.start_of_upload(names_model, limit, config.overall_timeout)
-
-
-def _forget_cancellation() -> None:
-    """The cancellation was ours, for the client's leaving: it ends here."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
+    call.waited = time.monotonic() - asked

@@ -15,6 +15,7 @@ from proxy.finish import Ending
 from proxy.tap import JsonTap, Tap, tap_for
 from upstreams.dialects.base import JSON
 from upstreams.errors import BrokenBody
+from upstreams.failures import of_error
 from upstreams.transport import Exchange
 from usage.rows import UsageRow
 
@@ -27,16 +28,14 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) -> None:
-    """Send the upstream's answer to the client.
+    """Send the upstream's answer to the client, from what was read of its body already.
 
     Raises:
         UpstreamError: it broke off while nothing had been sent. Once the head is out, a broken
             answer is left incomplete, which breaks the client's connection too.
     """
     tap = ending.tap = _tap(call, exchange)
-    # Held until the first byte of the body, so that a head without one can still be an error.
-    chunk = await exchange.chunk()
-    ending.first_byte = time.monotonic()
+    chunk = exchange.first
     answer = _Relay(call, exchange, client, ending, tap)
     try:
         if isinstance(tap, JsonTap):
@@ -46,6 +45,10 @@ async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) 
             await answer.rest(chunk)
     except (BrokenBody, Undecodable) as exc:
         ending.error_type = BrokenBody.code
+        if isinstance(exc, BrokenBody) and ending.candidate is not None:
+            failure = of_error(exc, on_read_timeout=False, whole_time=True)
+            health = ending.services.health
+            health.failed(ending.candidate, failure, time.monotonic(), probe=False)
         if not client.started:
             raise BrokenBody(str(exc)) from exc
 
@@ -167,10 +170,17 @@ def _our_headers(ending: Ending) -> Pairs:
         (b"x-tokenwatch-attempts", str(ending.attempts).encode()),
     ]
     if ending.candidate is not None:
-        pairs.append((b"x-tokenwatch-upstream", ending.candidate.name.encode("ascii", "replace")))
+        pairs.append((b"x-tokenwatch-upstream", _header_text(ending.candidate.name)))
+    if ending.model != ending.call.model:
+        pairs.append((b"x-tokenwatch-requested-model", _header_text(ending.call.model)))
+        pairs.append((b"x-tokenwatch-routed-model", _header_text(ending.model)))
     if ending.notices:
         pairs.extend(ending.notices)
     return pairs
+
+
+def _header_text(value: str) -> bytes:
+    return value.encode("ascii", "replace")
 
 
 def _cost_headers(row: UsageRow) -> Pairs:

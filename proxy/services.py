@@ -10,6 +10,7 @@ from budgets.estimate import Habits
 from proxy.snapshot import Policies
 from tokenwatch.background import Keeper
 from tokenwatch.conf import Config
+from upstreams.health import Health
 from upstreams.transport import Transport
 from usage.ledger import Ledger
 
@@ -33,6 +34,7 @@ class Services:
             fail_open=config.budget_fail_mode == "open",
         )
         self.habits = Habits()
+        self.health = Health(config)
         self.keeper = Keeper(config.spool_dir)
         self._upkeep: asyncio.Task[None] | None = None
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
@@ -40,12 +42,14 @@ class Services:
     async def start(self) -> None:
         """Start the threads and open the pool; blocking work stays off the event loop."""
         await asyncio.to_thread(self.policies.start)
+        await asyncio.to_thread(self.health.load)
         await self.desk.start()
         self._upkeep = asyncio.create_task(self._keep())
         self.transport = Transport(
             connect_timeout=self.config.connect_timeout,
             overall_timeout=self.config.overall_timeout,
         )
+        self.health.start(self.transport, lambda: self.policies.snapshot.upstreams)
         # Django, the models and the price catalogue live as long as the process: the garbage
         # collector need not walk through their few hundred thousand objects again and again.
         # Nor look at the few of each request so often: nearly all of them go by themselves.
@@ -65,16 +69,19 @@ class Services:
     def _look(self) -> None:
         self.keeper.check()
         self.ledger.rescue()
+        self.health.flush()
 
     async def stop(self) -> None:
         """Close the pool and see every row stored that was recorded."""
         if self._upkeep is not None:
             self._upkeep.cancel()
+        await self.health.stop()
         await self.transport.close()
         await self.desk.stop()
         await asyncio.to_thread(self.stop_threads)
 
     def stop_threads(self) -> None:
+        self.health.flush()
         self.policies.stop()
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()

@@ -21,7 +21,8 @@ from routing.store import load_rules, load_tag_rules
 from routing.tags import TagRules
 from tokenwatch import policy
 from tokenwatch.conf import Config
-from upstreams.candidates import Candidates, compose, load_upstreams
+from upstreams.candidates import Candidates, compose
+from upstreams.store import load_upstreams
 from usage.pricebook import PriceBook, load_price_book
 
 logger = logging.getLogger("tokenwatch.policies")

@@ -160,10 +160,16 @@ class Config:
     data_dir: Path = _setting(directory, "var")
     secret_key: str = _setting(secret, "", hide=True)
 
-    # Failover (not in this version yet)
+    # Failover
     max_attempts: int = _setting(integer(1, 20), "3")
     failover_on_read_timeout: bool = _setting(boolean, "false")
     failover_on_stream_error: bool = _setting(boolean, "true")
+    breaker_failures: int = _setting(integer(1, 1000), "5")
+    breaker_error_rate: float = _setting(number(0, 1, above=True), "0.5")
+    breaker_pause: float = _setting(number(0, above=True), "5")
+    breaker_max_pause: float = _setting(number(0, above=True), "300")
+    max_cool_down: float = _setting(number(0, above=True), "3600")
+    probe_interval: float = _setting(number(0), "10")
 
     # Cache (not in this version yet)
     cache_enabled: bool = _setting(boolean, "false")

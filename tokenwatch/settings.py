@@ -256,6 +256,11 @@ UNFOLD = {
                         "icon": "dns",
                         "link": reverse_lazy("admin:upstreams_upstream_changelist"),
                     },
+                    {
+                        "title": "Upstream history",
+                        "icon": "history",
+                        "link": reverse_lazy("admin:upstreams_upstreamevent_changelist"),
+                    },
                 ],
             },
             {

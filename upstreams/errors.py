@@ -52,3 +52,11 @@ class BrokenBody(UpstreamError):
     """The answer began and did not end: shorter than announced, or cut off."""
 
     code = "upstream_broken"
+
+
+class NoUpstream(UpstreamError):
+    """Nobody may be asked: the enabled ones have a problem, or a rule names none of them."""
+
+    code = "no_upstream"
+    status = 503
+    sent = False

@@ -12,6 +12,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -66,6 +67,13 @@ class _WatchedHandler(ResponseHandler):
                 self.transport.close()
             return
         super().data_received(data)
+
+    def set_exception(self, exc: Any, *cause: Any) -> None:
+        """Tell the body's reader too: aiohttp leaves it waiting where a later chunk is
+        malformed."""
+        super().set_exception(exc, *cause)
+        if isinstance(exc, HttpProcessingError) and self._payload is not None:
+            self._payload.set_exception(exc)
 
 
 class _Writer(StreamWriter):
@@ -138,7 +146,7 @@ class Exchange:
     """An answer under way. Read it to its end with `chunk`, or `close` it; both free the
     connection, the latter by closing it, which tells the provider to stop generating."""
 
-    __slots__ = ("_deadline", "_response", "headers", "status")
+    __slots__ = ("_deadline", "_response", "first", "headers", "status")
 
     def __init__(self, response: ClientResponse, deadline: "_Deadline") -> None:
         self._response = response
@@ -146,6 +154,8 @@ class Exchange:
         self.status = response.status
         self.headers = [(name.lower(), value) for name, value in response.raw_headers]
         """In lower case, in their order, duplicates included."""
+        self.first = b""
+        """What was read of the body before its head was let go."""
 
     async def chunk(self) -> bytes:
         """The next bytes of the body as they arrived; empty at its end.
@@ -193,7 +203,7 @@ class Transport:
         """Timeouts in seconds; the overall one covers connecting, sending and the whole answer."""
         self._loop = asyncio.get_running_loop()
         self._overall_timeout = overall_timeout
-        self._connect_timeout = ClientTimeout(connect=connect_timeout, sock_connect=connect_timeout)
+        self._connect_timeout = _connecting(connect_timeout)
         self._ssl = ssl.create_default_context()
         self._connector = _Connector(ssl=self._ssl)
         self._session = aiohttp.ClientSession(
@@ -216,11 +226,21 @@ class Transport:
             deadline.timeout()
         self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
 
-    async def send(self, method: str, url: str, headers: RawHeaders, body: Body) -> Exchange:
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: RawHeaders,
+        body: Body,
+        *,
+        connect_timeout: float | None = None,
+        overall_timeout: float | None = None,
+    ) -> Exchange:
         """Send one request and return its answer as soon as the head is there.
 
         ``url`` goes out as it stands, path and query are not normalised. A body of bytes may be
         sent a second time, where a pooled connection was found dead; a streamed one never.
+        Timeouts in seconds go before the transport's own.
 
         Raises:
             UpstreamError: by the phase that failed; see `upstreams.errors`.
@@ -229,11 +249,13 @@ class Transport:
         host = target.host_port_subcomponent
         if not host:
             raise ConnectFailed(f"no host in {url!r}")
-        deadline = _Deadline(self._loop, self._deadlines, self._loop.time() + self._overall_timeout)
+        overall = self._overall_timeout if overall_timeout is None else overall_timeout
+        deadline = _Deadline(self._loop, self._deadlines, self._loop.time() + overall)
+        connecting = _connecting(connect_timeout) if connect_timeout else self._connect_timeout
         try:
             try:
                 fields = _text_headers(host, headers)
-                return await self._exchange(method, target, fields, body, deadline)
+                return await self._exchange(method, target, fields, body, deadline, connecting)
             except _StaleConnection as stale:
                 if _is_stream(body):
                     raise Dropped(_reason(stale.reason)) from stale.reason
@@ -241,7 +263,7 @@ class Transport:
             self._drop_idle(target)
             try:
                 fields = _text_headers(host, headers)
-                return await self._exchange(method, target, fields, body, deadline)
+                return await self._exchange(method, target, fields, body, deadline, connecting)
             except _StaleConnection as stale:
                 raise Dropped(_reason(stale.reason)) from stale.reason
         except BaseException as exc:
@@ -251,7 +273,13 @@ class Transport:
             raise
 
     async def _exchange(
-        self, method: str, url: URL, headers: CIMultiDict[str], body: Body, deadline: _Deadline
+        self,
+        method: str,
+        url: URL,
+        headers: CIMultiDict[str],
+        body: Body,
+        deadline: _Deadline,
+        connecting: ClientTimeout,
     ) -> Exchange:
         small = isinstance(body, bytes) and len(body) <= WHOLE_BODY
         request = _Request(
@@ -269,7 +297,7 @@ class Transport:
         connection: Connection | None = None
         try:
             with deadline:
-                connection = await self._connect(request)
+                connection = await self._connect(request, connecting)
                 response = await self._converse(request, connection, body, deadline)
         except BaseException:
             if connection is not None:
@@ -277,9 +305,9 @@ class Transport:
             raise
         return Exchange(response, deadline)
 
-    async def _connect(self, request: ClientRequest) -> Connection:
+    async def _connect(self, request: ClientRequest, limits: ClientTimeout) -> Connection:
         try:
-            return await self._connector.connect(request, traces=[], timeout=self._connect_timeout)
+            return await self._connector.connect(request, traces=[], timeout=limits)
         except TimeoutError as exc:
             raise ConnectTimeout("no connection within the connect timeout") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
@@ -353,6 +381,11 @@ _NOT_OURS_TO_ADD: CIMultiDict[None] = CIMultiDict(
 )
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_INFO = RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()))
+
+
+@lru_cache(maxsize=256)
+def _connecting(seconds: float) -> ClientTimeout:
+    return ClientTimeout(connect=seconds, sock_connect=seconds)
 
 
 def _is_stream(body: Body) -> bool:

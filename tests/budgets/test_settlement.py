@@ -44,6 +44,17 @@ def test_rows_count_in_the_period_of_their_arrival():
     assert spent() == {("all", 23): 2 * CENT, ("all", 24): CENT}
 
 
+def test_a_models_budget_counts_the_model_that_was_really_asked():
+    budget(scope="model", pattern="gpt-4o*")
+    budget(scope="model", pattern="o3")
+    routed = {"model_requested": "o3", "model_routed": "gpt-4o-mini"}
+    writer.insert([row(), row(**routed), row(model_requested="o3")], check=False)
+    assert spent() == {("gpt-4o*", 23): 2 * CENT, ("o3", 23): CENT}
+    for made in Budget.objects.all():
+        spec = spec_of(made)
+        assert reconcile(spec, spec.at(NOON)) == 0
+
+
 def test_each_budget_counts_its_scope():
     budget()
     budget(scope="app", pattern="cr*")

@@ -32,8 +32,9 @@ from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
 from tokenwatch import policy
 from tokenwatch.conf import config
-from upstreams.candidates import load_upstreams
-from upstreams.models import Upstream
+from upstreams import store as upstream_store
+from upstreams.models import Upstream, UpstreamEvent
+from upstreams.store import Change, load_upstreams
 from usage import costs, ledger, price_review, stats, tailing, today, writer
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book
@@ -252,6 +253,16 @@ def review_a_rule(_: Recorder) -> None:
     assert len(reviewed([rule])[7]) == 2
 
 
+def record_health(recorder: Recorder) -> None:
+    """The first change of an upstream, and a later one with a history that is full."""
+    change = Change("openai", "z", "open", NOON, 5, "connect", NOON + 5)
+    recorder.meets_rows = False
+    upstream_store.record([change], "w")
+    recorder.meets_rows = True
+    recorder.answer = lambda call: [(7,)] if call.sql.startswith("SELECT") else ()
+    upstream_store.record([change, change], "w")
+
+
 STEPS: dict[str, Callable[[Recorder], Any]] = {
     # the writer
     "insert rows": insert(check=False),
@@ -266,6 +277,11 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "first policy": first_policy,
     "load a snapshot": lambda _: Policies(config).refresh(),
     "load upstreams": lambda _: load_upstreams(),
+    "load the upstreams' health": lambda _: upstream_store.load_health(),
+    "record the upstreams' health": record_health,
+    "how upstreams stand": lambda _: upstream_store.standings(
+        [Upstream(name="z", api_type="openai", base_url="https://api.example")], NOW
+    ),
     "load prices": lambda _: load_price_book(),
     "save an upstream": save(
         Upstream(name="z", api_type="openai", base_url="https://api.example", created_at=NOW)
@@ -349,5 +365,6 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "A/B tests page": admin_list(ABTest, q="t", status="active"),
     "feedback page": admin_list(ABFeedback, q="0"),
     "upstreams page": admin_list(Upstream, q="api", enabled__exact="1"),
+    "upstream history page": admin_list(UpstreamEvent, q="z", state__exact="open"),
     "users page": admin_list(User, q="admin"),
 }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.bodies import asking_for_usage, member_span, multipart_model, with_member
+from proxy.bodies import asking_for_usage, member_span, multipart_model, with_member, with_model
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
@@ -38,6 +38,44 @@ def test_setting_a_member_changes_only_that_member(data, indent, ascii_only):
         assert orjson.loads(body[span[0] : span[1]]) == data["model"]
         assert changed[: span[0]] == body[: span[0]]
         assert changed[span[0] + len(b'"new"') :] == body[span[1] :]
+
+
+def nested(data):
+    return st.builds(lambda n, d: {"a": [d] * n, "b": d}, st.integers(0, 2), data)
+
+
+@given(
+    st.one_of(bodies, nested(bodies), st.builds(lambda d: {**d, "model": "old"}, nested(bodies))),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+    st.sampled_from(["new", "ü", 'a"b\\', "model"]),
+)
+def test_another_model_changes_only_the_model(data, indent, ascii_only, model):
+    body = json.dumps(data, indent=indent, ensure_ascii=ascii_only).encode()
+    assert with_model(body, data, model) == with_member(body, "model", model)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"model":"a","messages":[1.0e2 , "x"]}', b'{"model":"b","messages":[1.0e2 , "x"]}'),
+        (b'{ "messages" : [], "model" :\n"a" }', b'{ "messages" : [], "model" :\n"b" }'),
+        (b'{"mod\\u0065l":"a"}', b'{"mod\\u0065l":"b"}'),
+        (b'{"x":{"model":"a"},"\\u006dodel":"a"}', b'{"x":{"model":"a"},"\\u006dodel":"b"}'),
+        (b'{"text":"say \\"model\\": \\"x\\"","model":"a"}', None),
+        (b'{"text":"model","model":"a"}', None),
+        (b'{"model":"a","tools":[{"model":"x"}]}', None),
+        (b'{"model":"x","model":"a"}', b'{"model":"x","model":"b"}'),
+        (b'{"model":"\\ud83d\\ude00\\"a"}', b'{"model":"b"}'),
+        (b'{"model":null,"x":1}', b'{"model":"b","x":1}'),
+        (b'{"x":{"model":"a"}}', b'{"model":"b","x":{"model":"a"}}'),
+        (b"{}", b'{"model":"b"}'),
+    ],
+)
+def test_the_model_is_set_where_it_counts(body, expected):
+    changed = with_model(body, orjson.loads(body), "b")
+    assert orjson.loads(changed) == {**orjson.loads(body), "model": "b"}
+    assert changed == (expected or body.replace(b'"model":"a"', b'"model":"b"'))
 
 
 def test_the_last_of_repeated_members_counts_as_it_does_for_parsers():

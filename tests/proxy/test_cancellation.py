@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.fakes import STREAM_HEAD, answer, chunked, raw_upstream
 from tests.proxy import streams
 from tests.proxy.serving import services_for
 from tests.proxy.test_tap import COMPLETION
+from upstreams.breaker import OPEN
+from upstreams.candidates import Candidate
 
 BODY = json.dumps({"model": "gpt-4o-mini", "messages": [], "stream": True}).encode()
 
@@ -138,4 +141,80 @@ async def test_wherever_it_is_cancelled_there_is_exactly_one_row(
             assert not services.transport._connector._acquired, f"cancelled at await {number}"
         assert number >= 5
         assert ledger.rows[0].error_type == ""
+        await services.transport.close()
+
+
+async def failing(connection):
+    while True:
+        await connection.request()
+        await connection.send(answer(b"{}", status=b"503 No"))
+
+
+async def failing_slowly(connection):
+    await connection.request()
+    await connection.send(STREAM_HEAD)
+    await asyncio.sleep(0.001)
+    await connection.send(b": wait\n\n")
+    await connection.send(chunked(b": wait\n\n", end=False))
+    await asyncio.sleep(0.001)
+    await connection.send(chunked(b'data: {"error":{"type":"overloaded_error"}}\n\n'))
+
+
+async def dropping(connection):
+    await connection.request()
+
+
+async def no_tls(connection):
+    await connection.reader.read(10)
+    await connection.send(b"this is no TLS server\r\n\r\n")
+
+
+CHAT = "/openai/v1/chat/completions"
+
+
+@pytest.mark.parametrize("first", [failing, failing_slowly, dropping, no_tls])
+@pytest.mark.parametrize("second", [stream, failing])
+async def test_so_it_is_wherever_it_is_cancelled_during_failover(first, second, tmp_path):
+    async with raw_upstream(first) as one, raw_upstream(second) as other:
+        if first is no_tls:
+            one.url = one.url.replace("http:", "https:")
+        services, ledger = services_for(one.url, tmp_path)
+        policies = services.policies
+        number = 0
+        reached = True
+        while reached:
+            number += 1
+            ledger.rows.clear()
+            # Each round begins with breakers of its own: the first is due for its probe.
+            made = [
+                Candidate("one", "openai", one.url, 1, credential=f"{number}"),
+                Candidate("other", "openai", other.url, 2, credential=f"{number}"),
+            ]
+            candidates = {"openai": tuple(made), "anthropic": ()}
+            policies.snapshot = replace(policies.snapshot, upstreams=candidates)
+            services.health.of(made[0]).reopen(0.0, "before")
+            services.health._open.add(made[0].key)
+            wire = Wire(b"application/json", [BODY])
+            call = identify(wire.scope(CHAT))
+            assert call is not None
+            cancelled = CancelledAt(handle(call, Client(wire.receive, wire.send), services), number)
+            with suppress(asyncio.CancelledError):
+                await asyncio.create_task(_awaiting(cancelled))
+            reached = cancelled.reached
+            assert len(ledger.rows) == 1, f"cancelled at await {number}"
+            row = ledger.rows[0]
+            if reached:
+                ended = row.finish_reason or row.error_type or row.status_code == 503
+                assert ended, f"cancelled at await {number}: {row}"
+            # Every attempt but the last has failed and is told.
+            assert row.attempts - 1 <= len(row.attempt_log.split()) <= row.attempts <= 2
+            # The place of the probe is free again, or its outcome is known.
+            assert services.health.of(made[0]).state == OPEN, f"cancelled at await {number}"
+            wire.closed.set()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            watchers = [t for t in others if "disconnect" in str(t.get_coro())]
+            await asyncio.gather(*watchers, return_exceptions=True)
+            assert not services.transport._connector._acquired, f"cancelled at await {number}"
+        assert number >= 5
+        assert ledger.rows[0].attempts == 2
         await services.transport.close()

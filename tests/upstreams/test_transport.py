@@ -369,6 +369,38 @@ async def test_a_body_that_breaks_off_is_broken(wire):
             await read(await made.send("POST", upstream.url, [], b"x"))
 
 
+async def test_a_malformed_chunk_after_good_ones_is_noticed_at_once():
+    go_on = asyncio.Event()
+
+    async def script(connection):
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await go_on.wait()
+        await connection.send(b"zz\r\n")
+        await connection.until_gone()
+
+    async with raw_upstream(script) as upstream, transport(overall_timeout=60) as made:
+        exchange = await made.send("POST", upstream.url, [], b"x")
+        assert await exchange.chunk() == b"abc"
+        go_on.set()
+        with pytest.raises(BrokenBody):
+            await asyncio.wait_for(exchange.chunk(), 5)
+        exchange.close()
+
+
+async def test_an_exchange_may_have_timeouts_of_its_own():
+    async def script(connection):
+        await connection.request()
+        await connection.until_gone()
+
+    async with raw_upstream(script) as upstream, transport(overall_timeout=60) as made:
+        with pytest.raises(ResponseTimeout):
+            await made.send("POST", upstream.url, [], b"x", overall_timeout=0.1)
+        url = upstream.url.replace("http:", "https:")
+        with pytest.raises(ConnectTimeout):
+            await made.send("POST", url, [], b"x", connect_timeout=0.1)
+
+
 async def test_a_body_without_length_ends_with_the_connection():
     async def script(connection):
         await connection.request()

@@ -1,6 +1,8 @@
-"""`upstream add|list|remove`."""
+"""`upstream add|list|remove|test`."""
 
 import json
+import socket
+import threading
 from io import StringIO
 from typing import Any
 
@@ -9,8 +11,9 @@ from django.core.management import call_command
 
 from tokenwatch import policy
 from tokenwatch.commands import Error
-from upstreams.candidates import load_upstreams
+from upstreams.checking import verdict
 from upstreams.models import Upstream
+from upstreams.store import load_upstreams
 
 pytestmark = pytest.mark.django_db
 
@@ -73,7 +76,18 @@ def test_the_list_as_json_and_as_a_table() -> None:
         "api_type": "openai",
         "base_url": "https://api.example",
         "priority": 7,
+        "weight": 1,
         "enabled": True,
+        "connect_timeout": None,
+        "overall_timeout": None,
+        "forward_client_credential": True,
+        "credential_set": False,
+        "credential_env": "",
+        "model_names": {},
+        "state": "closed",
+        "since": None,
+        "until": None,
+        "last_error": "",
     }
     assert found == expected
     assert "https://api.example" in upstream("list")
@@ -131,3 +145,145 @@ def test_every_change_reaches_the_workers() -> None:
     upstream("remove", "z", "--yes")
     versions.append(policy.current())
     assert versions == sorted(set(versions))
+
+
+# Credentials
+
+
+def given(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", StringIO(text))
+
+
+def test_a_credential_comes_by_standard_input_and_is_never_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given(monkeypatch, "sk-hunter2\n")
+    said = add("z", "https://api.example", "--credential")
+    (candidate,) = load_upstreams()
+    assert (candidate.credential, candidate.forwards_credential) == ("sk-hunter2", False)
+    assert "own credential" in said
+    for out in (said, upstream("list"), upstream("list", "--json")):
+        assert "hunter2" not in out
+    assert json.loads(upstream("list", "--json"))[0]["credential_set"] is True
+
+
+def test_an_empty_credential_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, "\n")
+    with pytest.raises(Error, match="standard input is empty"):
+        add("z", "https://api.example", "--credential")
+    assert not Upstream.objects.exists()
+
+
+def test_a_credential_from_a_variable(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PROVIDER_KEY", "sk-env")
+    add("z", "https://api.example", "--credential-env", "PROVIDER_KEY")
+    assert load_upstreams()[0].credential == "sk-env"
+    monkeypatch.delenv("PROVIDER_KEY")
+    assert load_upstreams()[0].problem == "the variable PROVIDER_KEY is not set"
+    assert "Upstream z is left out: the variable PROVIDER_KEY is not set" in caplog.text
+    assert "left out" in upstream("list")
+    assert json.loads(upstream("list", "--json"))[0]["state"] == "problem"
+
+
+def test_the_clients_key_goes_to_the_first_host_and_to_no_other() -> None:
+    add("one", "https://api.example")
+    add("same", "https://API.example/v2")
+    said = add("other", "https://other.example")
+    assert "It gets no credential" in said
+    flags = {c.name: c.forwards_credential for c in load_upstreams()}
+    assert flags == {"one": True, "same": True, "other": False}
+
+
+def test_who_says_so_decides_whether_the_clients_key_goes_there() -> None:
+    add("one", "https://api.example", "--no-forward-client-credential")
+    said = add("other", "https://other.example", "--forward-client-credential")
+    assert "no credential," not in said
+    flags = {c.name: c.forwards_credential for c in load_upstreams()}
+    assert flags == {"one": False, "other": True}
+
+
+def test_weights_timeouts_and_model_names() -> None:
+    more = ("--weight", "3", "--connect-timeout", "2", "--overall-timeout", "30.5")
+    add("z", "https://api.example", *more, "--model-names", '{"a": "b"}')
+    (candidate,) = load_upstreams()
+    assert (candidate.weight, candidate.models) == (3, {"a": "b"})
+    assert (candidate.connect_timeout, candidate.overall_timeout) == (2.0, 30.5)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (("--weight", "1001"), "weight: "),
+        (("--model-names", "x"), "model-names: "),
+        (("--overall-timeout", "0"), "overall-timeout: "),
+        (("--credential-env", "TOKENWATCH_SECRET_KEY"), "credential-env: "),
+    ],
+)
+def test_bad_options_are_refused_by_name(more: tuple[str, str], complaint: str) -> None:
+    with pytest.raises(Error) as caught:
+        add("z", "https://api.example", *more)
+    assert str(caught.value).startswith(complaint)
+    assert not Upstream.objects.exists()
+
+
+# Trying one
+
+
+def served(status: bytes, seen: list[bytes]) -> Any:
+    """An upstream in a thread that answers one request."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as connection:
+            seen.append(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_trying_one_shows_whether_its_credential_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    monkeypatch.setenv("PROVIDER_KEY", "sk-env")
+    add("z", served(b"200 OK", seen), "--credential-env", "PROVIDER_KEY")
+    assert "takes the credential (HTTP 200" in upstream("test", "z")
+    assert seen[0].startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert b"Bearer sk-env" in seen[0]
+
+
+def test_a_refused_credential_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVIDER_KEY", "sk-env")
+    add("z", served(b"401 No", []), "--credential-env", "PROVIDER_KEY")
+    with pytest.raises(Error, match=r"refuses the credential \(HTTP 401"):
+        upstream("test", "z")
+
+
+def test_one_that_is_not_there_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    add("z", url)
+    with pytest.raises(Error, match="no answer"):
+        upstream("test", "z")
+    with pytest.raises(SystemExit) as caught:
+        upstream("test", "z", "--json")
+    assert caught.value.code == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "own", "ok"),
+    [
+        (200, True, True),
+        (200, False, True),
+        (302, False, True),
+        (401, False, True),
+        (403, True, False),
+        (404, True, True),
+        (429, True, False),
+        (500, False, False),
+    ],
+)
+def test_what_an_answer_says(status: int, own: bool, ok: bool) -> None:
+    assert verdict(status, own_credential=own)[0] is ok

@@ -42,3 +42,39 @@ def _named(*values: Any) -> str:
         if isinstance(value, str) and _NAME.fullmatch(value):
             return value
     return UNNAMED
+
+
+def failing_status(obj: JSON) -> int:
+    """The status that an error event of a stream stands for, where its provider is overloaded,
+    limits the rate or has failed; 0 for any other event, errors of the client's included.
+
+    Names after Anthropic's and OpenAI's references; OpenRouter and others give a number.
+    """
+    error = obj.get("error")
+    named = error if isinstance(error, dict) and error else obj
+    if named is obj and not (obj.get("type") == "error" or obj.get("object") == "error"):
+        return _FAILING.get(error, 0) if isinstance(error, str) else 0
+    for value in (named.get("type"), named.get("code"), named.get("status")):
+        if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+            value = int(value)
+        if isinstance(value, str) and (status := _FAILING.get(value.lower())):
+            return status
+        if isinstance(value, int) and (value == 429 or 500 <= value <= 599):
+            return value
+    return 0
+
+
+_FAILING = {
+    "overloaded_error": 529,
+    "overloaded": 529,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "service_unavailable": 503,
+    "service_unavailable_error": 503,
+    "timeout_error": 504,
+}

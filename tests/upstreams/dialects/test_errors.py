@@ -1,5 +1,7 @@
 """Errors read from answers, and errors in the provider's shape for its SDK."""
 
+from typing import Any
+
 import anthropic
 import httpx2
 import openai
@@ -8,6 +10,7 @@ import pytest
 
 from tests.upstreams.dialects.listening import ANTHROPIC, OPENAI, whole
 from upstreams.dialects.base import Answer
+from upstreams.dialects.errors import failing_status
 
 SHAPES = [
     ({"error": {"type": "invalid_request_error", "code": "x"}}, "invalid_request_error"),
@@ -145,3 +148,33 @@ def test_openais_error_has_all_four_members():
             "param": None,
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}, 529),
+        ({"type": "error", "error": {"type": "rate_limit_error"}}, 429),
+        ({"type": "error", "error": {"type": "api_error"}}, 500),
+        ({"error": {"type": "server_error", "code": None}}, 500),
+        ({"error": {"type": "tokens", "code": "rate_limit_exceeded"}}, 429),
+        ({"error": {"code": 502, "message": "m"}}, 502),
+        ({"error": {"code": "503"}}, 503),
+        ({"type": "error", "code": "server_error", "message": "m"}, 500),
+        ({"object": "error", "type": "internal_server_error", "code": 500}, 500),
+        ({"error": "overloaded"}, 529),
+        # the client's, and no errors at all
+        ({"type": "error", "error": {"type": "invalid_request_error"}}, 0),
+        ({"error": {"code": 400}}, 0),
+        ({"error": {"type": "content_filter", "code": "content_policy_violation"}}, 0),
+        ({"error": "a sentence about something overloaded"}, 0),
+        ({"error": None, "choices": []}, 0),
+        ({"type": "message_start", "message": {}}, 0),
+        ({"type": "api_error"}, 0),
+        ({"error": {"code": True}}, 0),
+        ({"error": {"type": ["x"], "code": {}}}, 0),
+        ({}, 0),
+    ],
+)
+def test_an_error_event_stands_for_a_status(event: dict[str, Any], status: int) -> None:
+    assert failing_status(event) == status
