@@ -11,6 +11,7 @@ from budgets.accounts import Reservation
 from budgets.settlement import units_of
 from proxy.accounting import NOTHING, measure
 from proxy.call import NAME_LENGTH, Call
+from proxy.decision import Decision
 from proxy.headers import clean
 from proxy.services import Services
 from proxy.tap import Tap
@@ -35,6 +36,7 @@ class Ending:
         "attempts",
         "call",
         "candidate",
+        "decision",
         "error_type",
         "first_byte",
         "model",
@@ -58,6 +60,7 @@ class Ending:
         self.upstream_status = 0
         self.error_type = ""
         self.candidate: Candidate | None = None
+        self.decision: Decision | None = None
         self.model = call.model
         """What is asked of the upstream, as the ledger knows it."""
         self.attempts = 0
@@ -75,11 +78,17 @@ class Ending:
         self.notices: list[tuple[bytes, bytes]] = []
         """Headers that tell of budgets near their limits."""
 
+    def decided(self, decision: Decision) -> None:
+        """Note what was decided; the model is the first that will be asked for."""
+        self.decision = decision
+        self.model = decision.model
+
     def finish(self) -> UsageRow:
         """Record the request; a second call changes nothing."""
         if self.row is None:
             self.row = row = self._row()
             self.services.ledger.record(row)
+            self.services.today.add(row)
         return self.row
 
     def _row(self) -> UsageRow:
@@ -108,6 +117,12 @@ class Ending:
             feature_tag=call.tag,
             attempts=self.attempts,
         )
+        if (decision := self.decision) is not None:
+            if decision.rule is not None:
+                row.routing_rule = decision.rule.rule_name
+            if decision.assignment is not None:
+                row.ab_test = decision.assignment.test
+                row.ab_variant = decision.assignment.variant
         if self.attempt_log:
             row.attempt_log = self.attempt_log[:LOG_LENGTH]
         if asked != call.model:
@@ -130,6 +145,8 @@ class Ending:
             row.output_audio_tokens = usage.output_audio
             cost = self._cost(model, usage, answer)
             row.cost = f"{cost:.10f}" if cost is not None else None
+            if cost is not None and asked != call.model and self._was_routed():
+                row.routing_saved = self._saved(usage, cost)
         if self.reservation is not None:
             self._settle(row, self.reservation)
         return row
@@ -140,6 +157,15 @@ class Ending:
         if row.status_code < 400 and not row.usage_estimated:
             kind = self.call.endpoint.kind
             self.services.habits.learn(kind, self.model, output=row.output_tokens, cost=usd)
+
+    def _was_routed(self) -> bool:
+        """A test's other model is an experiment, and no saving."""
+        return self.decision is not None and self.decision.assignment is None
+
+    def _saved(self, usage: TokenUsage, cost: Decimal) -> str | None:
+        """What the requested model would have cost more."""
+        requested = self._cost(self.call.model, usage, None)
+        return None if requested is None else f"{requested - cost:.10f}"
 
     def _cost(self, model: str, usage: TokenUsage, answer: Answer | None) -> Decimal | None:
         if usage == NOTHING:

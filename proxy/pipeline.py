@@ -7,10 +7,7 @@ have their places between the two. Every way out, whatever raised, leads through
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 
 from budgets.accounts import Account
 from budgets.estimate import expected_usage
@@ -20,14 +17,15 @@ from proxy.accounting import expected_cost
 from proxy.bodies import multipart_model
 from proxy.call import NAME_LENGTH, Call, read_body
 from proxy.client import Client, ClientGone, TooLarge, TooSlow
+from proxy.decision import decide
 from proxy.finish import Ending
 from proxy.forwarding import forget_cancellation, forward
 from proxy.relay import refuse, relay
 from proxy.services import Services
 from proxy.snapshot import Snapshot
 from tokenwatch.conf import Config
-from upstreams.candidates import DIRECT, Route, Target, plan
-from upstreams.errors import NoUpstream, UpstreamError
+from upstreams.candidates import Target
+from upstreams.errors import UpstreamError
 from upstreams.transport import Exchange
 
 MODEL_SOUGHT_IN = 64 * 1024
@@ -47,8 +45,9 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         await receive(call, client, services)
         snapshot = services.policies.snapshot
         tag(call, snapshot)
-        targets = decide(call, snapshot, services)
-        ending.model = targets[0].model
+        decision = decide(call, snapshot, services.today, services.health, time.monotonic())
+        ending.decided(decision)
+        targets = decision.targets
         accounts = budget_gate(call, ending.model, snapshot, services, ending)
         if accounts:
             await reserve(call, targets[0], accounts, services, ending)
@@ -110,30 +109,6 @@ def tag(call: Call, snapshot: Snapshot) -> None:
     """Give the request the tag of the first rule that matches, where its client sent none."""
     if not call.tag:
         call.tag = snapshot.tags.tag(call.app, call.last_user_text)
-
-
-def decide(
-    call: Call, snapshot: Snapshot, services: Services, route: Route = DIRECT
-) -> Sequence[Target]:
-    """Who is asked for what, best first; never empty.
-
-    Raises:
-        NoUpstream: none of those that may serve can.
-    """
-    candidates = snapshot.upstreams[call.api_type]
-    if len(candidates) == 1 and route is DIRECT:
-        return (Target(candidates[0], call.model),)
-    if call.data is None:  # a body that is not read cannot be given another model
-        route = replace(route, model="", fallbacks=())
-    waiting = services.health.waiting(candidates, time.monotonic())
-    targets = plan(candidates, route, call.model, waiting=waiting, number=random.random())
-    if not targets:
-        raise NoUpstream(
-            "a rule names upstreams of which none can serve"
-            if route.upstreams and candidates
-            else f"every upstream for /{call.api_type} has a problem, see the admin"
-        )
-    return targets
 
 
 def budget_gate(

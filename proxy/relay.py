@@ -174,6 +174,12 @@ def _our_headers(ending: Ending) -> Pairs:
     if ending.model != ending.call.model:
         pairs.append((b"x-tokenwatch-requested-model", _header_text(ending.call.model)))
         pairs.append((b"x-tokenwatch-routed-model", _header_text(ending.model)))
+    if (decision := ending.decision) is not None:
+        if decision.rule is not None:
+            pairs.append((b"x-tokenwatch-routing-rule", _header_text(decision.rule.rule_name)))
+        if decision.assignment is not None:
+            pairs.append((b"x-tokenwatch-ab-test", _header_text(decision.assignment.test)))
+            pairs.append((b"x-tokenwatch-ab-variant", decision.assignment.variant.encode()))
     if ending.notices:
         pairs.extend(ending.notices)
     return pairs

@@ -13,6 +13,7 @@ from tokenwatch.conf import Config
 from upstreams.health import Health
 from upstreams.transport import Transport
 from usage.ledger import Ledger
+from usage.today import TodaysCost
 
 FLUSH_SECONDS = 15.0
 """How long a stopping worker waits for its rows before it leaves the rest to the next start."""
@@ -35,6 +36,9 @@ class Services:
         )
         self.habits = Habits()
         self.health = Health(config)
+        self.today = TodaysCost(
+            lambda: self.policies.snapshot.rules.needs_cost, lambda: self.ledger.pending()
+        )
         self.keeper = Keeper(config.spool_dir)
         self._upkeep: asyncio.Task[None] | None = None
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
@@ -43,6 +47,7 @@ class Services:
         """Start the threads and open the pool; blocking work stays off the event loop."""
         await asyncio.to_thread(self.policies.start)
         await asyncio.to_thread(self.health.load)
+        await asyncio.to_thread(self.today.start)
         await self.desk.start()
         self._upkeep = asyncio.create_task(self._keep())
         self.transport = Transport(
@@ -83,6 +88,7 @@ class Services:
     def stop_threads(self) -> None:
         self.health.flush()
         self.policies.stop()
+        self.today.stop()
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()
 
