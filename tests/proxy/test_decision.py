@@ -91,7 +91,7 @@ async def test_a_rule_for_the_other_apis_upstreams_says_nothing_of_this_one(tmp_
 async def test_an_ab_test_splits_and_a_session_stays(tmp_path):
     async with two(tmp_path, good) as made:
         use_tests(made, ab(0.5))
-        seen = {}
+        seen: dict[str, str] = {}
         for number in range(20):
             session = f"s{number % 10}"
             response = await made.ask(headers={"X-TokenWatch-Session": session})

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from proxy import decision
+from routing.rules import Rule, RuleSet
 from tests.fakes import STREAM_HEAD, answer, chunked, raw_upstream
 from tests.proxy import streams
 from tests.proxy.serving import running
@@ -649,6 +650,8 @@ async def test_a_client_that_leaves_opens_no_breaker_and_keeps_no_probe(tmp_path
 
 
 def routed(monkeypatch, **route):
+    """As if a rule for every request said so."""
+    monkeypatch.setattr("proxy.snapshot.load_rules", lambda: RuleSet([Rule(1, "r", 1)]))
     monkeypatch.setattr(decision, "_route", lambda *_: Route(**route))
 
 
