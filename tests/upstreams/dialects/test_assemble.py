@@ -18,7 +18,7 @@ from upstreams.dialects.assemble import assemble
 
 TOOL = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Tell me of Rome."}]}
-CALLS = {
+CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", CHAT),
     "chat, tools": (
         "/v1/chat/completions",
