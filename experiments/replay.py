@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,6 +97,7 @@ class Engine:
         self._me = secrets.token_hex(16)
         self._done = 0
         self._stopping = False
+        self._refusal = ""
         # One thread for the database: one connection, and claims one after another.
         self._thread = ThreadPoolExecutor(1, "replay")
         self._client: httpx.AsyncClient
@@ -153,20 +154,33 @@ class Engine:
     async def _send_all(self) -> None:
         self._done, of = await self._db(store.progress, self._run)
         self._tell(Progress(self._done, of, "sending"))
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
-                    group.create_task(self._send_some(of))
-        except* _Refused as refused:
-            raise ReplayError(str(refused.exceptions[0])) from None
+        await self._at_once(lambda: self._send_some(of))
+
+    async def _at_once(self, some: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Work concurrently; what one is refused ends the others only after what they are at."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._concurrency):
+                group.create_task(self._until_refused(some))
         self._go_on()
 
+    async def _until_refused(self, some: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await some()
+        except _Refused as exc:
+            self._refusal = str(exc)
+
+    @property
+    def _ending(self) -> bool:
+        return self._stopping or self._refusal != ""
+
     def _go_on(self) -> None:
+        if self._refusal:
+            raise ReplayError(self._refusal)
         if self._stopping:
             raise StoppedError("stopped before its end")
 
     async def _send_some(self, of: int) -> None:
-        while not self._stopping:
+        while not self._ending:
             item = await self._db(store.claim, self._run)
             if item is None:
                 break
@@ -301,19 +315,13 @@ class Engine:
         self._tell(Progress(0, len(pks), "judging"))
 
         async def some() -> None:
-            while waiting and not self._stopping:
+            while waiting and not self._ending:
                 found = await self._db(store.pairs, self._run, [waiting.pop()])
                 if found:
                     await self._ask_judge(found[0])
                 self._tell(Progress(len(pks) - len(waiting), len(pks), "judging"))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
-                    group.create_task(some())
-        except* _Refused as refused:
-            raise ReplayError(str(refused.exceptions[0])) from None
-        self._go_on()
+        await self._at_once(some)
 
     async def _ask_judge(self, pair: Pair) -> None:
         model, item = self._run.judge_model, pair.item
