@@ -73,7 +73,7 @@ def assert_adds_up(run, provider, prompts):
     return found
 
 
-async def resume(run, url, upto):
+async def resume(run):
     """Go on by the command in a process of its own."""
     environment = {
         **os.environ,
@@ -110,14 +110,14 @@ async def test_a_thousand_prompts_interrupted_twice_are_each_sent_once(tmp_path)
         assert (await db(reloaded)(run)).state == "interrupted"
 
         await provider.open(600)
-        child = await resume(run, here.url, 600)
+        child = await resume(run)
         await provider.until_seen(608)
         child.send_signal(signal.SIGKILL)
         await child.communicate()
         assert (await db(reloaded)(run)).state == "running"  # it could not say that it died
 
         await provider.open()
-        last = await resume(run, here.url, 1000)
+        last = await resume(run)
         out, err = await last.communicate()
         assert last.returncode == 0, err.decode()
         said = json.loads(out)
