@@ -152,7 +152,8 @@ def prune(now: datetime, retention_days: int, *, batch: int = PRUNE_BATCH) -> in
     while ids := list(_older(StoredPrompt, before, batch)):
         with transaction.atomic():
             PromptText.objects.filter(prompt_id__in=ids).delete()
-            StoredPrompt.objects.filter(pk__in=ids).delete()
+            old = StoredPrompt.objects.filter(pk__in=ids)
+            old._raw_delete(old.db)  # `delete` would read all rows first, texts included
         gone += len(ids)
     while ids := list(_older(ReplayAnswer, before, batch)):
         ReplayAnswer.objects.filter(pk__in=ids).delete()

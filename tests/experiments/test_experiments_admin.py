@@ -46,8 +46,6 @@ def test_prompts_are_searched_by_name_and_by_text(admin_client):
         exchange(chat("a poem"), chat_answer("roses"), source_app="poet"),
     )
     assert "poet" in page(admin_client, PROMPTS)
-    found = page(admin_client, PROMPTS, q="weather")
-    assert (found.count("weather</"), "poet" in found) != (0, True)
     for query, app in (
         ("text:ROSES", "poet"),
         ("text:rome", "weather"),

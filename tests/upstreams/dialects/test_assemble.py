@@ -36,7 +36,7 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "messages": (
         "/v1/messages",
-        {"model": "claude-sonnet-4-5", "max_tokens": 99, **{"messages": CHAT["messages"]}},
+        {"model": "claude-sonnet-4-5", "max_tokens": 99, "messages": CHAT["messages"]},
     ),
     "messages, tools and thinking": (
         "/v1/messages",
