@@ -31,6 +31,7 @@ QUEUED_ENTRIES = 5_000
 BATCH = 50
 BATCH_BYTES = 8 * 1024 * 1024
 TICK = 0.2
+"""Seconds between two looks at the queue, and the first pause after a failure."""
 LONGEST_PAUSE = 5.0
 PRUNE_EVERY = 600.0
 DROPS_EVERY = 60.0
@@ -100,16 +101,16 @@ class PromptSpool:
         any more; of a stream, its events.
         """
         size = len(request) + sum(map(len, response))
-        if (
-            self._bytes_in - self._bytes_out + size > self._bytes
-            or len(self._queue) >= self._entries
-        ):
+        waiting = self._bytes_in - self._bytes_out + size
+        if waiting > self._bytes or len(self._queue) >= self._entries:
             self.dropped += 1
             return False
         self._bytes_in += size
         exchange = Exchange(row, request, response, request_whole, response_whole, headers)
         self._queue.append((exchange, size))
-        if not self._wake.is_set():
+        # The thread looks by itself: woken for each request, it would take the interpreter from
+        # the event loop each time.
+        if waiting > self._bytes // 2 and not self._wake.is_set():
             self._wake.set()
         return True
 
@@ -124,6 +125,7 @@ class PromptSpool:
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing waits to be stored; False on a time-out."""
+        self._wake.set()
         with self._idle:
             return self._idle.wait_for(lambda: not self._queue and not self._busy, timeout)
 
@@ -145,7 +147,7 @@ class PromptSpool:
             while not self._over():
                 self._wake.clear()
                 if not self._step():
-                    self._wake.wait(self._pause if self._failing else 1.0)
+                    self._wake.wait(self._pause)
         finally:
             connection.close()
 

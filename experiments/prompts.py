@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -26,8 +28,7 @@ KEPT_HEADERS = (b"anthropic-version", b"anthropic-beta", b"openai-beta")
 """What a request means depends on them, and none can be a secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One request and its answer, as the finish of a request hands them over."""
 
     row: UsageRow
@@ -54,7 +55,8 @@ def prepared(exchange: Exchange, *, redact: bool) -> Kept:
     row = exchange.row
     answer, whole = _answer(exchange)
     # Of a body that was cut off nobody can say what is base64 of a picture.
-    request = redact_body(exchange.request if exchange.request_whole else b"", secrets=redact)
+    asked = _readable(exchange.request) if exchange.request_whole else ""
+    request = redact_body(asked, secrets=redact)
     response = redact_body(answer, secrets=redact)
     dialect = DIALECTS.get(row.api_type)
     prompt = StoredPrompt(
@@ -80,14 +82,32 @@ def prepared(exchange: Exchange, *, redact: bool) -> Kept:
     return Kept(prompt, _storable(request.text), _storable(response.text))
 
 
-def _answer(exchange: Exchange) -> tuple[bytes | str, bool]:
+def _answer(exchange: Exchange) -> tuple[str, bool]:
+    """The answer's text and whether that is all of it. Of a stream of unknown events nothing is
+    kept: a secret may be spread over several of them."""
     raw = b"".join(exchange.response)
-    if not exchange.row.stream:
-        return raw if exchange.response_whole else b"", exchange.response_whole
-    found = assemble(raw)
-    if found is None:
-        return raw, exchange.response_whole
-    return _as_json(found.body), exchange.response_whole and found.complete
+    if exchange.row.stream and (found := assemble(raw)) is not None:
+        return _as_json(found.body), exchange.response_whole and found.complete
+    if not exchange.response_whole or (exchange.row.stream and not _is_json(raw)):
+        return "", False
+    return _readable(raw), True
+
+
+def _readable(body: bytes) -> str:
+    """A body as text; audio and other bytes as their hash."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return f"sha256:{sha256(body).hexdigest()} ({len(body)} bytes)"
+
+
+def _is_json(body: bytes) -> bool:
+    """An error came instead of the stream."""
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_json(value: object) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class Provider:
             mine = self.seen.total()
             async with self.changed:
                 self.changed.notify_all()
-                await self.changed.wait_for(lambda number=mine: number <= self.open_for)
+                await self.changed.wait_for(partial(self._is_open, mine))
             await connection.send(
                 answer(
                     json.dumps(self.reply(body)).encode(),
@@ -46,6 +47,9 @@ class Provider:
                     status=self.status,
                 )
             )
+
+    def _is_open(self, number: int) -> bool:
+        return number <= self.open_for
 
     def prompt(self, body: Any) -> str:
         return str(body["messages"][-1]["content"])

@@ -14,7 +14,7 @@ from usage.rows import UsageRow
 ENDPOINTS = {"openai": "v1/chat/completions", "anthropic": "v1/messages"}
 
 
-def chat(text: str, **more: Any) -> dict[str, Any]:
+def chat(text: Any, **more: Any) -> dict[str, Any]:
     return {"model": "gpt-4o", "messages": [{"role": "user", "content": text}], **more}
 
 

@@ -75,6 +75,7 @@ def test_runs_and_results(admin_client):
     wish = Wish("gpt-4o", "gpt-4o-mini")
     run = create(wish, select(wish, NOW), NOW)
     item = replay_store.claim(run)
+    assert item is not None
     sent = Sent(200, '{"choices": [{"message": {"content": "A <i>B</i>"}}]}', cost="0.0000100000")
     replay_store.record(item.id, item.request_id, sent, NOW)
     assert "gpt-4o-mini" in page(admin_client, RUNS)

@@ -22,7 +22,7 @@ from tests.experiments.samples import (
     store_chats,
 )
 from tests.experiments.secrets import PLACES, corpus, sensitive
-from tests.proxy.streams import ANTHROPIC, OPENAI
+from tests.proxy.streams import ANTHROPIC, OPENAI, chunk, sse
 from tests.usage.samples import NOON, usage_row
 
 PATIENCE = 30
@@ -121,6 +121,30 @@ class TestWhatIsKept:
         kept = prepared(Exchange(row, b'{"a": ', [b'{"b": '], False, False, {}), redact=True)
         assert (kept.request, kept.response) == ("", "")
         assert (kept.prompt.request_whole, kept.prompt.response_whole) == (False, False)
+
+    def test_a_stream_that_cannot_be_put_together_is_not_kept(self):
+        row = usage_row(stream=True)
+        stream = [b'data: {"x": "sk-ant-"}\n\n', b'data: {"x": "api03-abcdefghijklmnopq"}\n\n']
+        kept = prepared(Exchange(row, b"{}", stream, True, True, {}), redact=True)
+        assert (kept.response, kept.prompt.response_whole) == ("", False)
+        error = prepared(Exchange(row, b"{}", [b'{"error": {}}'], True, True, {}), redact=True)
+        assert (error.response, error.prompt.response_whole) == ('{"error": {}}', True)
+
+    def test_audio_is_kept_as_its_hash(self):
+        kept = prepared(
+            Exchange(usage_row(), b"{}", [b"\xff\xfb", b"\x90"], True, True, {}), redact=False
+        )
+        assert kept.response.startswith("sha256:")
+        assert kept.response.endswith("(3 bytes)")
+
+    def test_a_secret_spread_over_the_deltas_of_a_stream_is_found(self):
+        secret = "sk-ant-api03-" + "abcDEF123" * 6
+        deltas = [chunk({"content": sign}) for sign in f"it is {secret}."]
+        events = [*sse(*deltas, chunk({}, "stop"), "[DONE]")]
+        kept = prepared(
+            Exchange(usage_row(stream=True), b"{}", events, True, True, {}), redact=True
+        )
+        assert "it is [REDACTED:anthropic_key]." in kept.response
 
     def test_headers_that_change_the_meaning_are_kept_and_no_other(self):
         headers = {b"anthropic-beta": b"context-1m", b"x-api-key": b"sk-ant-1", b"cookie": b"a=b"}

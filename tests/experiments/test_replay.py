@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -20,10 +20,15 @@ from experiments.replay_plan import ReplayError, Wish, create, select
 from experiments.replay_report import report
 from tests.experiments.replaying import Provider, db, site
 from tests.experiments.samples import chat, chat_answer, exchange, store, store_chats
+from tests.faults.waiting import until
 from tokenwatch.conf import BASE_DIR
 from usage.models import UsageRecord
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+ON_DISK = pytest.mark.skipif(
+    "TOKENWATCH_TEST_DATABASE_URL" in os.environ, reason="the child opens the database's file"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -93,9 +98,7 @@ async def resume(run):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    os.environ.get("TOKENWATCH_TEST_DATABASE_URL", "") != "", reason="the child opens the file"
-)
+@ON_DISK
 async def test_a_thousand_prompts_interrupted_twice_are_each_sent_once(tmp_path):
     """Cancelled once, killed once."""
     provider = Provider(open_for=300)
@@ -127,6 +130,31 @@ async def test_a_thousand_prompts_interrupted_twice_are_each_sent_once(tmp_path)
         assert said["cost"] == f"{found.cost:.10f}"
         assert said["run"]["state"] == "finished"
         assert found.failed == 16  # under way when it was interrupted: sent, their answers lost
+
+
+@pytest.mark.slow
+@ON_DISK
+async def test_ctrl_c_lets_what_is_under_way_come_to_its_end(tmp_path):
+    provider = Provider(open_for=20)
+    async with site(tmp_path, provider) as here:
+        await db(store_chats)(f"prompt {number}" for number in range(60))
+        run = await db(new_run)(here.url)
+        child = await resume(run)
+        await provider.until_seen(28)
+        child.send_signal(signal.SIGINT)
+        # The engine has heard of it once its heartbeat, which goes on, has come after it.
+        heard = datetime.now(UTC) + timedelta(seconds=replay.HEARTBEAT)
+        await db(until)(
+            lambda: reloaded(run).alive_at >= heard, lambda: "it gives no sign of life", 60
+        )
+        await provider.open()
+        _, err = await child.communicate()
+        assert child.returncode == 1
+        assert f"stopped before its end (go on with: replay --resume {run.pk})" in err.decode()
+        assert (await db(reloaded)(run)).state == "interrupted"
+        assert provider.seen.total() == 28
+        await Engine(run).run()
+        assert (await db(assert_adds_up)(run, provider, 60)).failed == 0
 
 
 @pytest.mark.parametrize("how", ["cancel", "stop"])
@@ -269,7 +297,7 @@ async def test_similarity_by_an_embedder(tmp_path):
     async with site(tmp_path, provider) as here:
         await db(store_chats)(["a", "b", "c"])
         run = await db(new_run)(here.url)
-        seen = []
+        seen: list[replay.Progress] = []
         await Engine(run, embed=embed, on_progress=seen.append).run()
         found = await db(assert_adds_up)(run, provider, 3)
         assert found.similarity_by == "meaning"

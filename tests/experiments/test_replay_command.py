@@ -96,7 +96,7 @@ class TestSelection:
                     feature_tag=tag,
                     created_at=NOON + number,
                 )
-                for number, (name, tag) in enumerate(["a1", "b2", "c1", "d2"])
+                for number, (name, tag) in enumerate(zip("abcd", "1212", strict=True))
             ]
         )
         assert self.chosen() == ["d", "c", "b", "a"]
