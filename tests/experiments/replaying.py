@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from tests.experiments.samples import chat_answer
 from tests.fakes import Connection, RawUpstream, Request, answer, raw_upstream
 from tests.proxy.serving import Proxy, running
-from usage.ledger import Ledger
+from tests.usage.keeping import KeptLedger
 
 PATIENCE = 60
 
@@ -72,7 +72,7 @@ class Site:
     proxy: Proxy
     provider: Provider
     upstream: RawUpstream
-    ledger: Ledger
+    ledger: KeptLedger
 
     @property
     def url(self) -> str:
@@ -86,7 +86,7 @@ class Site:
 async def site(directory: Path, provider: Provider, **settings: object) -> AsyncIterator[Site]:
     async with raw_upstream(provider.serve) as upstream:
         async with running(upstream.url, directory, **settings) as proxy:
-            ledger = Ledger(directory / "replay-spool")
+            ledger = KeptLedger(directory / "replay-spool")
             proxy.services.ledger = ledger
             ledger.start()
             try:
