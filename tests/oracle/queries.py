@@ -26,7 +26,7 @@ from budgets.settlement import spec_of
 from experiments import feedback, report, store
 from experiments.models import ABFeedback, ABTest, Status
 from experiments import prompts, replay_plan, replay_store
-from experiments.prompt_models import ReplayResult, ReplayRun, StoredPrompt
+from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
 from experiments.replay_store import Sent
 from proxy.snapshot import Policies
 from routing.models import RoutingRule, TagRule
@@ -324,7 +324,7 @@ def work_at_a_replay(recorder: Recorder) -> None:
     replay_store.unclaim(11)
     replay_store.record(11, ITEM.request_id, Sent(200, "x" * 5000, "cd" * 16, "0.1"), NOW)
     replay_store.release_unsent(RUN)
-    replay_store.leave(7, "w", replay_store.RunState.FINISHED, "", NOW)
+    replay_store.leave(7, "w", RunState.FINISHED, "", NOW)
     replay_store.reconcile(RUN)
     replay_store.to_embed(RUN)
     replay_store.to_judge(RUN)
