@@ -83,3 +83,16 @@ KEYS: list[tuple[str, bytes]] = [
     ("jwt", rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}"),
 ]
 """Forms that are a secret whatever stands around them."""
+
+ANYWHERE: list[tuple[str, bytes]] = [
+    ("anthropic_key", rb"sk-ant-[a-z]{3,8}[0-9]{2}-[A-Za-z0-9_-]{16,}"),
+    ("openai_key", rb"sk-(?:proj|svcacct|admin|or-v1)-[A-Za-z0-9_-]{40,}"),
+    ("github_token", rb"gh[pousr]_[A-Za-z0-9]{36}"),
+    ("github_token", rb"github_pat_[A-Za-z0-9_]{60,}"),
+    ("gitlab_token", rb"glpat-[A-Za-z0-9_.-]{20,}"),
+    ("slack_token", rb"xox[abeoprs]-[0-9]{6,}-[A-Za-z0-9-]{10,}"),
+    ("stripe_key", rb"[sr]k_(?:live|test)_[A-Za-z0-9]{20,}"),
+    ("pypi_token", rb"pypi-AgE[A-Za-z0-9_-]{32,}"),
+    ("npm_token", rb"npm_[A-Za-z0-9]{36}"),
+]
+"""Forms so long that they count even where something stands right before them."""

@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments.secret_forms import KEYS
+from experiments.secret_forms import ANYWHERE, KEYS
 from experiments.secret_values import Span, compiled, each, named_values
 
 Check = Callable[[Any], bool]
@@ -139,7 +139,14 @@ def _private_keys(text: bytes) -> Iterator[Span]:
 
 
 _KEYS = [(kind, compiled(_B + rb"(" + form + rb")")) for kind, form in KEYS]
-_ANY_KEY = compiled(_B + rb"(?:" + rb"|".join(form for _, form in KEYS) + rb")")
+_KEYS += [(kind, compiled(rb"(" + form + rb")")) for kind, form in ANYWHERE]
+_ANY_KEY = compiled(
+    _B
+    + rb"(?:"
+    + rb"|".join(form for _, form in KEYS)
+    + rb")|"
+    + rb"|".join(form for _, form in ANYWHERE)
+)
 _PEM_BEGIN = compiled(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = compiled(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_BODY = compiled(rb"[A-Za-z0-9+/=\s:,-]*")

@@ -66,6 +66,14 @@ def test_card_numbers_with_a_right_check_digit_only(prefix, sign, seed):
     assert redact_text(f"card {spelled(wrong)} ok") == f"card {spelled(wrong)} ok"
 
 
+@pytest.mark.parametrize(
+    "kind", ["anthropic", "openai project", "github", "slack", "stripe", "npm"]
+)
+def test_the_longest_forms_are_found_right_behind_a_letter(kind):
+    secret = KINDS[kind](random.Random(3))
+    assert secret not in redact_text(f"key{secret} and x_{secret}")
+
+
 def test_two_cards_with_one_space_between_them():
     assert redact_text("4111111111111111 4111111111111111") == "[REDACTED:card] [REDACTED:card]"
     assert redact_json({"number": 4111111111111111}) == {"number": "[REDACTED:card]"}
