@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
-import orjson
 from django.db import close_old_connections, connection
 
 from experiments import replay_store as store
 from experiments.prompt_models import ReplayRun, RunState
+from experiments.replay_client import Client, Refused, judge_path
 from experiments.replay_judge import judge_body, question, read_verdict
 from experiments.replay_plan import APP, ReplayError
 from experiments.replay_rules import answer_text, cosine, native_dialect, parsed, replay_body
@@ -38,7 +38,6 @@ QUIET_LOOKS = 4
 LOOK_EVERY = 0.5
 SETTLE_SECONDS = 60.0
 """The ledger is complete when its spool was empty in so many looks; how long to wait for that."""
-TIMEOUT = 600.0
 EMBEDDED = 16
 
 Embed = Callable[[Sequence[str]], Sequence[Sequence[float]]]
@@ -70,10 +69,6 @@ class StoppedError(ReplayError):
     """`Engine.stop` was called."""
 
 
-class _Refused(Exception):
-    """TokenWatch refused to send a prompt on, and would refuse the next."""
-
-
 class Engine:
     """Works at one run."""
 
@@ -89,18 +84,16 @@ class Engine:
     ) -> None:
         self.pk: int = run.pk
         self._run = run
-        self._key = key
         self._concurrency = max(1, concurrency)
         self._embed = embed
         self._tell = on_progress
-        self._transport = transport
         self._me = secrets.token_hex(16)
         self._done = 0
         self._stopping = False
         self._refusal = ""
         # One thread for the database: one connection, and claims one after another.
         self._thread = ThreadPoolExecutor(1, "replay")
-        self._client: httpx.AsyncClient
+        self._client = Client(run.url, key, self._concurrency, transport)
 
     async def run(self) -> None:
         """Send what is not sent yet, compare, judge.
@@ -114,16 +107,10 @@ class Engine:
                 raise TakenError(f"another process works at replay run {self.pk}")
             beating = asyncio.create_task(self._beat(asyncio.current_task()))
             try:
-                async with httpx.AsyncClient(
-                    base_url=self._run.url,
-                    timeout=httpx.Timeout(TIMEOUT, connect=10.0),
-                    limits=httpx.Limits(max_connections=self._concurrency + 1),
-                    transport=self._transport,
-                    trust_env=False,
-                ) as self._client:
-                    await self._work()
+                await self._work()
             finally:
                 beating.cancel()
+                await self._client.close()
         finally:
             await asyncio.shield(asyncio.to_thread(self._close))
 
@@ -166,7 +153,7 @@ class Engine:
     async def _until_refused(self, some: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await some()
-        except _Refused as exc:
+        except Refused as exc:
             self._refusal = str(exc)
 
     @property
@@ -194,61 +181,20 @@ class Engine:
             what = "cannot be replayed" if item.request else "is no longer stored"
             sent: Sent | None = Sent(0, "", error=f"the prompt {what}")
         else:
-            sent = await self._post(item, item.endpoint, body, item.session, APP)
+            sent = await self._ask(item, item.endpoint, body, item.session, APP)
         if sent is not None:
             await self._db(store.record, item.id, item.request_id, sent, _now())
 
-    async def _post(
-        self, item: Item, path: str, body: dict[str, Any], session: str, tag: str
-    ) -> Sent | None:
-        """Ask; None where nobody can say whether it was sent.
-
-        Raises:
-            _Refused: it was not, and the prompt is put back.
+    async def _ask(self, item: Item, *arguments: Any) -> Sent | None:
         """
-        started = time.monotonic()
+        Raises:
+            Refused: the prompt was not sent, and is put back.
+        """
         try:
-            answer = await self._client.post(
-                f"/{item.api_type}/{path}",
-                content=orjson.dumps(body),
-                headers=self._headers(item, session, tag),
-            )
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
+            return await self._client.ask(item, *arguments)
+        except Refused:
             await self._db(store.unclaim, item.id)
-            raise _Refused(f"TokenWatch does not answer at {self._run.url}: {exc}") from None
-        except httpx.HTTPError:
-            return None
-        ours = answer.headers
-        if ours.get("x-tokenwatch-attempts") == "0" and answer.status_code in (401, 403, 429, 503):
-            await self._db(store.unclaim, item.id)
-            raise _Refused(f"TokenWatch refused: {_message(answer)}")
-        return Sent(
-            status=answer.status_code,
-            body=answer.text,
-            replay_id=ours.get("x-tokenwatch-request-id", ""),
-            cost=ours.get("x-tokenwatch-cost", ""),
-            input_tokens=ours.get("x-tokenwatch-input-tokens", ""),
-            output_tokens=ours.get("x-tokenwatch-output-tokens", ""),
-            latency_ms=int((time.monotonic() - started) * 1000),
-            error="" if answer.is_success else f"HTTP {answer.status_code}: {_message(answer)}",
-        )
-
-    def _headers(self, item: Item, session: str, tag: str) -> dict[str, str]:
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "tokenwatch-replay",
-            "x-tokenwatch-app": APP,
-            "x-tokenwatch-tag": tag,
-            "x-tokenwatch-session": session,
-            "x-tokenwatch-cache": "no-store",
-            **({"anthropic-version": "2023-06-01"} if item.api_type == "anthropic" else {}),
-            **item.headers,
-        }
-        if self._key and item.api_type == "anthropic":
-            headers["x-api-key"] = self._key
-        elif self._key:
-            headers["authorization"] = f"Bearer {self._key}"
-        return headers
+            raise
 
     # What the ledger knows
 
@@ -268,23 +214,16 @@ class Engine:
                     "rows wait for the ledger's database, so it cannot be said which prompts "
                     "were sent: resume later"
                 )
-            quiet = quiet + 1 if await self._ledger_is_complete() else 0
+            quiet = quiet + 1 if await self._client.ledger_is_complete() else 0
             await asyncio.sleep(LOOK_EVERY)
         return 0
-
-    async def _ledger_is_complete(self) -> bool:
-        try:
-            health = (await self._client.get("/health")).json()
-        except (httpx.HTTPError, ValueError):
-            raise ReplayError(f"TokenWatch does not answer at {self._run.url}") from None
-        return health.get("spool_depth") == 0 and health.get("database") == "ok"
 
     async def _reconcile(self) -> None:
         """The figures of the ledger's rows, once they are there; a TokenWatch with another
         database leaves what its answers' headers said."""
         quiet = 0
         while await self._db(store.reconcile, self._run) and quiet < QUIET_LOOKS:
-            quiet = quiet + 1 if await self._ledger_is_complete() else 0
+            quiet = quiet + 1 if await self._client.ledger_is_complete() else 0
             await asyncio.sleep(LOOK_EVERY)
 
     # Afterwards
@@ -331,9 +270,9 @@ class Engine:
             parsed(item.request), parsed(pair.original), parsed(pair.answer), swapped=swapped
         )
         judged = Item(item.id, item.request_id, item.session, api_type)
-        sent = await self._post(
+        sent = await self._client.ask(
             judged,
-            _judge_path(api_type, item),
+            judge_path(api_type, item),
             judge_body(api_type, model, text),
             f"replay-{self._run.key}-judge-{pair.id}",
             f"{APP}-judge",
@@ -385,24 +324,3 @@ def _now() -> datetime:
 
 def _said(body: str) -> str:
     return answer_text(parsed(body))
-
-
-def _judge_path(api_type: str, item: Item) -> str:
-    """Beside the prompt's own endpoint where the judge speaks its dialect: hosts put something
-    of their own before it."""
-    last = "messages" if api_type == "anthropic" else "chat/completions"
-    if api_type != item.api_type:
-        return f"v1/{last}"
-    for ending in ("chat/completions", "completions", "responses", "messages"):
-        if item.endpoint.endswith(ending):
-            return item.endpoint.removesuffix(ending) + last
-    return f"v1/{last}"
-
-
-def _message(answer: httpx.Response) -> str:
-    """What an error says of itself, in one line."""
-    body = parsed(answer.text)
-    error = body.get("error") if isinstance(body, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    text = message if isinstance(message, str) else answer.text
-    return " ".join(text.split())[:300] or answer.reason_phrase
