@@ -23,13 +23,15 @@ from typing import Any, TypeVar
 import httpx
 from django.db import close_old_connections, connection
 
+from experiments import replay_results
 from experiments import replay_store as store
 from experiments.prompt_models import ReplayRun, RunState
 from experiments.replay_client import Client, Refused, judge_path
 from experiments.replay_judge import judge_body, question, read_verdict
 from experiments.replay_plan import APP, ReplayError
+from experiments.replay_results import Pair
 from experiments.replay_rules import answer_text, cosine, native_dialect, parsed, replay_body
-from experiments.replay_store import Item, Pair, Sent
+from experiments.replay_store import Item, Sent
 
 HEARTBEAT = 1.0
 STALE_AFTER = 6.0
@@ -110,8 +112,8 @@ class Engine:
                 await self._work()
             finally:
                 beating.cancel()
-                await self._client.close()
         finally:
+            await self._client.close()
             await asyncio.shield(asyncio.to_thread(self._close))
 
     def stop(self) -> None:
@@ -139,7 +141,7 @@ class Engine:
     # Sending
 
     async def _send_all(self) -> None:
-        self._done, of = await self._db(store.progress, self._run)
+        self._done, of = await self._db(replay_results.progress, self._run)
         self._tell(Progress(self._done, of, "sending"))
         await self._at_once(lambda: self._send_some(of))
 
@@ -231,11 +233,11 @@ class Engine:
     async def _compare(self) -> None:
         if self._embed is None:
             return
-        pks = await self._db(store.to_embed, self._run)
+        pks = await self._db(replay_results.to_embed, self._run)
         for start in range(0, len(pks), EMBEDDED):
             self._go_on()
             self._tell(Progress(start, len(pks), "comparing"))
-            found = await self._db(store.pairs, self._run, pks[start : start + EMBEDDED])
+            found = await self._db(replay_results.pairs, self._run, pks[start : start + EMBEDDED])
             texts = [(_said(pair.original), _said(pair.answer)) for pair in found]
             both = [(pair, said) for pair, said in zip(found, texts, strict=True) if all(said)]
             if not both:
@@ -249,13 +251,13 @@ class Engine:
     async def _judge(self) -> None:
         if not self._run.judge_model:
             return
-        pks = await self._db(store.to_judge, self._run)
+        pks = await self._db(replay_results.to_judge, self._run)
         waiting = list(reversed(pks))
         self._tell(Progress(0, len(pks), "judging"))
 
         async def some() -> None:
             while waiting and not self._ending:
-                found = await self._db(store.pairs, self._run, [waiting.pop()])
+                found = await self._db(replay_results.pairs, self._run, [waiting.pop()])
                 if found:
                     await self._ask_judge(found[0])
                 self._tell(Progress(len(pks) - len(waiting), len(pks), "judging"))
@@ -315,7 +317,7 @@ def _close_connection() -> None:
 
 
 def _note(pk: int, values: dict[str, Any]) -> None:
-    store.note(pk, **values)
+    replay_results.note(pk, **values)
 
 
 def _now() -> datetime:

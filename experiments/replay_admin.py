@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from unfold.decorators import display
 
-from experiments import replay_store
+from experiments import replay_results
 from experiments.prompt_admin import ReadOnlyAdmin, shown
 from experiments.prompt_models import ReplayAnswer, ReplayResult, ReplayRun
 from experiments.replay_report import report
@@ -58,7 +58,7 @@ class ReplayRunAdmin(ReadOnlyAdmin):
 
     @display(description="Report")
     def figures_shown(self, run: ReplayRun) -> str:
-        found = report(replay_store.outcomes(run))
+        found = report(replay_results.outcomes(run))
         lines = [
             "  ".join(part for part in row if part)
             for row in figures(found, run.source_model, run.target_model)

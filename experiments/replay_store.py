@@ -25,7 +25,6 @@ from experiments.prompt_models import (
     StoredPrompt,
 )
 from experiments.replay_plan import ReplayError, chunks
-from experiments.replay_report import Outcome
 from experiments.replay_rules import compare, parsed
 from usage.models import UsageRecord
 
@@ -111,7 +110,7 @@ def claim(run: ReplayRun) -> Item | None:
         for pk in ids:
             claimed = ReplayResult.objects.filter(pk=pk, state=ResultState.PENDING)
             if claimed.update(state=ResultState.SENDING) == 1:
-                return _item(run, pk)
+                return item_of(run, pk)
 
 
 def session_of(run: ReplayRun, pk: int) -> str:
@@ -119,7 +118,8 @@ def session_of(run: ReplayRun, pk: int) -> str:
     return f"replay-{run.key}-{pk}"
 
 
-def _item(run: ReplayRun, pk: int) -> Item:
+def item_of(run: ReplayRun, pk: int) -> Item:
+    """A prompt of a run, as it is sent."""
     request_id = ReplayResult.objects.values_list("request_id", flat=True).get(pk=pk)
     session = session_of(run, pk)
     prompt = StoredPrompt.objects.filter(request_id=request_id).first()
@@ -146,7 +146,7 @@ def unclaim(pk: int) -> None:
 
 def record(pk: int, request_id: str, sent: Sent, now: datetime) -> None:
     """Store what came back for a claimed prompt."""
-    original = parsed(_original_answer(request_id))
+    original = parsed(original_answer(request_id))
     answer = parsed(sent.body)
     ok = 200 <= sent.status < 300
     values: dict[str, Any] = {
@@ -172,7 +172,8 @@ def record(pk: int, request_id: str, sent: Sent, now: datetime) -> None:
             ReplayAnswer(result_id=pk, created_at=now, body=sent.body).save(force_insert=True)
 
 
-def _original_answer(request_id: str) -> str:
+def original_answer(request_id: str) -> str:
+    """The stored answer to a prompt; empty where it is gone."""
     texts = PromptText.objects.filter(prompt__request_id=request_id)
     return texts.values_list("response_body", flat=True).first() or ""
 
@@ -205,7 +206,7 @@ def settle(run: ReplayRun, now: datetime) -> int:
         if row is None:
             unclear += 1
             continue
-        kept = _original_answer(row.request_id)  # where TokenWatch stores prompts, the answer too
+        kept = original_answer(row.request_id)  # where TokenWatch stores prompts, the answer too
         note = "" if kept else "answered, but the replay was interrupted and the answer is lost"
         status_note = "" if row.status_code < 300 else f"HTTP {row.status_code} {row.error_type}"
         record(
@@ -270,90 +271,3 @@ def _by_session(sessions: Sequence[str]) -> dict[str, UsageRecord]:
         for row in UsageRecord.objects.filter(session_id__in=part, attempts__gt=0).order_by():
             found[row.session_id] = row
     return found
-
-
-# Afterwards
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to one prompt."""
-
-    id: int
-    item: Item
-    original: str
-    answer: str
-
-
-def pairs(run: ReplayRun, pks: Sequence[int]) -> list[Pair]:
-    """The texts of these results; those that are gone are left out."""
-    found: list[Pair] = []
-    for pk in pks:
-        answer = ReplayAnswer.objects.filter(pk=pk).values_list("body", flat=True).first()
-        if not answer:
-            continue
-        item = _item(run, pk)
-        found.append(Pair(pk, item, _original_answer(item.request_id), answer))
-    return found
-
-
-def to_embed(run: ReplayRun) -> list[int]:
-    """Answered prompts whose similarity is not known."""
-    return _answered(run, similarity__isnull=True)
-
-
-def to_judge(run: ReplayRun) -> list[int]:
-    """Answered prompts without a verdict."""
-    return _answered(run, verdict="")
-
-
-def _answered(run: ReplayRun, **without: Any) -> list[int]:
-    rows = ReplayResult.objects.filter(
-        run=run, state=ResultState.DONE, status_code__gte=200, status_code__lt=300, **without
-    )
-    return list(rows.order_by("id").values_list("pk", flat=True))
-
-
-def note(pk: int, **values: Any) -> None:
-    """Store what was found out about a result afterwards."""
-    ReplayResult.objects.filter(pk=pk).update(**values)
-
-
-def progress(run: ReplayRun) -> tuple[int, int]:
-    """How many prompts are done, of how many."""
-    rows = ReplayResult.objects.filter(run=run)
-    return rows.filter(state=ResultState.DONE).count(), rows.count()
-
-
-def outcomes(run: ReplayRun) -> list[Outcome]:
-    """All prompts of a run, as the report takes them."""
-    rows = ReplayResult.objects.filter(run=run).order_by("id")
-    return [_outcome(row) for row in rows]
-
-
-def _outcome(row: ReplayResult) -> Outcome:
-    done = row.state == ResultState.DONE and row.status_code is not None
-    return Outcome(
-        id=row.pk,
-        request_id=row.request_id,
-        sent=done,
-        ok=done and 200 <= (row.status_code or 0) < 300,
-        error=row.error or "",
-        original_cost=row.original_cost,
-        cost=row.cost,
-        original_tokens=_sum(row.original_input, row.original_output),
-        tokens=_sum(row.input_tokens, row.output_tokens),
-        original_latency_ms=row.original_latency_ms,
-        latency_ms=row.latency_ms,
-        similarity=row.similarity,
-        text_ratio=row.text_ratio,
-        json_valid=row.json_valid,
-        json_equal=row.json_equal,
-        tools_equal=row.tools_equal,
-        verdict=row.verdict or "",
-        judge_score=row.judge_score,
-    )
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from budgets.models import Budget
-from experiments import replay, replay_store
+from experiments import replay, replay_results
 from experiments.prompt_models import ReplayAnswer, ReplayResult, ReplayRun
 from experiments.replay import Engine, StoppedError, TakenError
 from experiments.replay_plan import ReplayError, Wish, create, select
@@ -59,7 +59,7 @@ def ledger_of(run):
 
 def assert_adds_up(run, provider, prompts):
     """Each prompt reached the provider once, and the report says what the ledger says."""
-    found = report(replay_store.outcomes(run))
+    found = report(replay_results.outcomes(run))
     rows = ledger_of(run).aggregate(
         rows=Count("pk"),
         cost=Sum("cost"),
@@ -338,7 +338,7 @@ async def test_a_judge_sees_the_answers_in_either_order(tmp_path):
         await here.flush()
         tags = await db(list)(UsageRecord.objects.values_list("feature_tag", flat=True))
         assert sorted(tags) == [""] * 4 + ["replay"] * 4 + ["replay-judge"] * 4
-        found = await db(report)(await db(replay_store.outcomes)(run))
+        found = await db(report)(await db(replay_results.outcomes)(run))
         assert found.verdicts == {"better": 4}
         assert found.score == pytest.approx(0.9)
 

@@ -26,6 +26,7 @@ from budgets.settlement import spec_of
 from experiments import feedback, report, store
 from experiments.models import ABFeedback, ABTest, Status
 from experiments import prompts, replay_plan, replay_store
+from experiments import prompts, replay_plan, replay_results, replay_store
 from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
 from experiments.replay_store import Sent
 from proxy.snapshot import Policies
@@ -326,10 +327,10 @@ def work_at_a_replay(recorder: Recorder) -> None:
     replay_store.release_unsent(RUN)
     replay_store.leave(7, "w", RunState.FINISHED, "", NOW)
     replay_store.reconcile(RUN)
-    replay_store.to_embed(RUN)
-    replay_store.to_judge(RUN)
-    replay_store.progress(RUN)
-    replay_store.outcomes(RUN)
+    replay_results.to_embed(RUN)
+    replay_results.to_judge(RUN)
+    replay_results.progress(RUN)
+    replay_results.outcomes(RUN)
 
 
 def _claimable(call: Executed) -> Sequence[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments import replay, replay_plan, replay_store, replay_view
+from experiments import replay, replay_plan, replay_results, replay_store, replay_view
 from experiments.prompt_models import ReplayRun
 from experiments.replay_plan import Estimate, ReplayError, Wish
 from experiments.replay_report import Report, report
@@ -143,7 +143,7 @@ class Command(TokenWatchCommand):
     # Printing
 
     def _show(self, run: ReplayRun, options: dict[str, Any]) -> None:
-        found = report(replay_store.outcomes(run))
+        found = report(replay_results.outcomes(run))
         worst = _worst(run, found)
         if options["json"]:
             self.write_json(replay_view.as_dict(found, _run_dict(run), worst))
@@ -271,7 +271,7 @@ def _local_url() -> str:
 
 
 def _worst(run: ReplayRun, found: Report) -> list[Worst]:
-    pairs = {pair.id: pair for pair in replay_store.pairs(run, [one.id for one in found.worst])}
+    pairs = {pair.id: pair for pair in replay_results.pairs(run, [one.id for one in found.worst])}
     worst = []
     for one in found.worst:
         pair = pairs.get(one.id)
