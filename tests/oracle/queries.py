@@ -23,10 +23,8 @@ from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
-from experiments import feedback, report, store
+from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
 from experiments.models import ABFeedback, ABTest, Status
-from experiments import prompts, replay_plan, replay_store
-from experiments import prompts, replay_plan, replay_results, replay_store
 from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
 from experiments.replay_store import Sent
 from proxy.snapshot import Policies
