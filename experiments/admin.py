@@ -1,3 +1,3 @@
 """The admin pages of experiments."""
 
-from experiments import ab_admin  # noqa: F401 - it registers itself
+from experiments import ab_admin, prompt_admin, replay_admin  # noqa: F401 - they register themselves

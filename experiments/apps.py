@@ -1,4 +1,4 @@
-"""The experiments domain: A/B tests."""
+"""The experiments domain: A/B tests, stored prompts and their replay."""
 
 from django.apps import AppConfig
 

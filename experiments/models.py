@@ -1,10 +1,14 @@
-"""A/B tests between two models, and what people said of the answers."""
+"""A/B tests between two models, and what people said of the answers.
+
+Stored prompts and replays have their models in `experiments.prompt_models`.
+"""
 
 import secrets
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from experiments import prompt_models  # noqa: F401 - where Django looks for models
 from experiments.validation import Draft, problems
 from upstreams.models import ApiType
 from usage.models import UsageRecord

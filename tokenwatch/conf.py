@@ -181,6 +181,7 @@ class Config:
     store_prompts: bool = _setting(boolean, "false")
     redact_stored_prompts: bool = _setting(boolean, "true")
     prompt_retention_days: int = _setting(integer(1), "30")
+    replay_key: str = _setting(secret, "", hide=True)
 
     # Budgets
     budget_enabled: bool = _setting(boolean, "true")

@@ -249,6 +249,21 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Experiments",
+                "items": [
+                    {
+                        "title": "Stored prompts",
+                        "icon": "chat",
+                        "link": reverse_lazy("admin:experiments_storedprompt_changelist"),
+                    },
+                    {
+                        "title": "Replays",
+                        "icon": "replay",
+                        "link": reverse_lazy("admin:experiments_replayrun_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Providers",
                 "items": [
                     {

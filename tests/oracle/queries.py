@@ -23,8 +23,10 @@ from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
-from experiments import feedback, report, store
+from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
 from experiments.models import ABFeedback, ABTest, Status
+from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
+from experiments.replay_store import Sent
 from proxy.snapshot import Policies
 from routing.models import RoutingRule, TagRule
 from routing.store import all_rules, load_rules, reviewed
@@ -263,6 +265,85 @@ def record_health(recorder: Recorder) -> None:
     upstream_store.record([change, change], "w")
 
 
+RUN = ReplayRun(pk=7, key="k", created_at=NOW, source_model="a", target_model="b", url="u")
+ITEM = replay_store.Item(11, "ab" * 16, "replay-k-11")
+
+
+def store_prompts(_: Recorder) -> None:
+    """A long and a short text in one batch."""
+    bodies = (b'{"a": "' + b"x" * 5000 + b'"}', b"{}")
+    kept = [
+        prompts.prepared(prompts.Exchange(usage_row(), body, [b"{}"], True, True, {}), redact=True)
+        for body in bodies
+    ]
+    assert prompts.write(kept) == 2
+
+
+def prune_prompts(recorder: Recorder) -> None:
+    recorder.answer = _once(lambda call: call.sql.startswith("SELECT"), [(3,)])
+    prompts.prune(NOW, 30)
+
+
+def _once(
+    matches: Callable[[Executed], bool], rows: Sequence[tuple[Any, ...]]
+) -> Callable[[Executed], Sequence[tuple[Any, ...]]]:
+    given: set[str] = set()
+
+    def answer(call: Executed) -> Sequence[tuple[Any, ...]]:
+        if not matches(call) or call.sql in given:
+            return ()
+        given.add(call.sql)
+        return rows
+
+    return answer
+
+
+def plan_replay(recorder: Recorder) -> None:
+    wish = replay_plan.Wish("gpt-4o", "claude-x", since=NOW, until=NOW, app="a", tag="t", limit=9)
+    chosen = [("ab" * 16, "openai", 0, 1)]
+    recorder.answer = lambda call: chosen if '"MEDIA"' in call.sql else _found(call)
+    selection = replay_plan.select(wish, NOW)
+    assert selection.request_ids == ["ab" * 16]
+    recorder.answer = lambda call: ()
+    replay_plan.estimate(wish, selection, load_price_book(), NOW)
+    replay_plan.create(wish, selection, NOW)
+
+
+def _found(call: Executed) -> Sequence[tuple[Any, ...]]:
+    """The ledger has such a row."""
+    return [(1,)] if '"TW_USAGE"' in call.sql else ()
+
+
+def work_at_a_replay(recorder: Recorder) -> None:
+    assert replay_store.take(7, "w", NOW, 6)
+    assert replay_store.alive(7, "w", NOW)
+    recorder.answer = _claimable
+    assert replay_store.claim(RUN) is not None
+    recorder.answer = lambda call: ()
+    replay_store.unclaim(11)
+    replay_store.record(11, ITEM.request_id, Sent(200, "x" * 5000, "cd" * 16, "0.1"), NOW)
+    replay_store.release_unsent(RUN)
+    replay_store.leave(7, "w", RunState.FINISHED, "", NOW)
+    replay_store.reconcile(RUN)
+    replay_results.to_embed(RUN)
+    replay_results.to_judge(RUN)
+    replay_results.progress(RUN)
+    replay_results.outcomes(RUN)
+
+
+def _claimable(call: Executed) -> Sequence[tuple[Any, ...]]:
+    if '"TW_REPLAY_RESULT"' not in call.sql or not call.sql.startswith("SELECT"):
+        return ()
+    return [(ITEM.request_id if '"REQUEST_ID"' in call.sql.partition(" FROM ")[0] else 11,)]
+
+
+def settle_a_replay(recorder: Recorder) -> None:
+    recorder.answer = lambda call: (
+        [(11, ITEM.request_id)] if '"TW_REPLAY_RESULT"' in call.sql else ()
+    )
+    assert replay_store.settle(RUN, NOW) == 1
+
+
 STEPS: dict[str, Callable[[Recorder], Any]] = {
     # the writer
     "insert rows": insert(check=False),
@@ -321,6 +402,13 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "load routing rules": lambda _: load_rules(),
     "review routing rules": lambda _: reviewed(all_rules()),
     "review a routing rule": review_a_rule,
+    # stored prompts and replay
+    "store prompts": store_prompts,
+    "prune prompts": prune_prompts,
+    "plan a replay": plan_replay,
+    "work at a replay": work_at_a_replay,
+    "settle a replay": settle_a_replay,
+    "replay list": command("replay", "--list"),
     # statistics
     "cost of today": lambda _: today.sums_of_day(int(NOON // today.DAY)),
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
@@ -350,6 +438,10 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "webhooks page": admin_list(WebhookDelivery, state="failed"),
     "tag rules page": admin_list(TagRule, q="a"),
     "routing rules page": admin_list(RoutingRule, q="a", enabled__exact="1"),
+    "prompts searched": admin_list(StoredPrompt, q="crm", period="24h"),
+    "prompts' texts searched": admin_list(StoredPrompt, q="crm text:word"),
+    "replays page": admin_list(ReplayRun, q="gpt", state="finished"),
+    "replay results page": admin_list(ReplayResult, q="x", verdict="worse"),
     "requests page": admin_list(UsageRecord),
     "requests searched": admin_list(UsageRecord, q="gpt-4o 50%_\\"),
     "requests filtered": admin_list(

@@ -47,6 +47,7 @@ DEFAULTS = {
     "STORE_PROMPTS": False,
     "REDACT_STORED_PROMPTS": True,
     "PROMPT_RETENTION_DAYS": 30,
+    "REPLAY_KEY": "",
     "BUDGET_ENABLED": True,
     "BUDGET_FAIL_MODE": "open",
     "UNPRICED_COST": "admit",
@@ -95,7 +96,15 @@ BAD = {
     "OTEL_ENABLED": ["otel"],
     "OTEL_ENDPOINT": ["localhost:4317"],
 }
-ANY_TEXT = {"HOST", "ORACLE_DSN", "ORACLE_USER", "ORACLE_PASSWORD", "DATA_DIR", "SECRET_KEY"}
+ANY_TEXT = {
+    "HOST",
+    "ORACLE_DSN",
+    "ORACLE_USER",
+    "ORACLE_PASSWORD",
+    "DATA_DIR",
+    "SECRET_KEY",
+    "REPLAY_KEY",
+}
 ANY_TEXT |= {"OTEL_SERVICE_NAME"}
 NAMES = [spec.name.upper() for spec in fields(Config)]
 
@@ -141,6 +150,7 @@ def test_the_printed_configuration_shows_no_secret() -> None:
             "TOKENWATCH_DATABASE_URL": "postgres://u:hunter2@h/db",
             "TOKENWATCH_REDIS_URL": "redis://:hunter2@h",
             "TOKENWATCH_SECRET_KEY": "hunter2",
+            "TOKENWATCH_REPLAY_KEY": "hunter2",
         }
     )
     assert "hunter2" not in repr(config)
@@ -266,7 +276,7 @@ def test_the_documentation_has_a_row_for_each_setting() -> None:
 def test_what_no_code_reads_yet_is_said_to_be_for_later() -> None:
     sources = [
         p
-        for app in ("tokenwatch", "upstreams", "usage", "budgets", "proxy")
+        for app in ("tokenwatch", "upstreams", "usage", "budgets", "experiments", "proxy")
         for p in (BASE_DIR / app).rglob("*.py")
     ]
     code = "\n".join(p.read_text() for p in sources if p.name != "conf.py")
