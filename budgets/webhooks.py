@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from django.db import Error, IntegrityError, connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from budgets import postman
 from budgets.models import Budget, BudgetCounter, DeliveryState, WebhookDelivery
@@ -44,6 +44,7 @@ AT_ONCE = 20
 KEPT = timedelta(days=90)
 """How long the log keeps what is done."""
 CLEANING = 3600.0
+IN_LIST = 500
 
 logger = logging.getLogger("tokenwatch.webhooks")
 
@@ -212,7 +213,13 @@ def _end(delivery: WebhookDelivery, state: str) -> None:
         )
 
 
-def clean(now: datetime) -> int:
-    """Drop what is done and older than `KEPT`; how many messages that were."""
+def clean(now: datetime, size: int = IN_LIST) -> int:
+    """Drop up to ``size`` messages that are done and older than `KEPT`; how many those were."""
+    oldest = list(finished(now).order_by("created_at").values_list("pk", flat=True)[:size])
+    return WebhookDelivery.objects.filter(pk__in=oldest).delete()[0]
+
+
+def finished(now: datetime) -> QuerySet[WebhookDelivery]:
+    """The messages that are done and older than `KEPT`."""
     done: Iterable[str] = (DeliveryState.DELIVERED, DeliveryState.FAILED)
-    return WebhookDelivery.objects.filter(state__in=done, created_at__lt=now - KEPT).delete()[0]
+    return WebhookDelivery.objects.filter(state__in=done, created_at__lt=now - KEPT)

@@ -35,7 +35,16 @@ from tokenwatch.conf import config
 from upstreams import store as upstream_store
 from upstreams.models import Upstream, UpstreamEvent
 from upstreams.store import Change, load_upstreams
-from usage import costs, ledger, price_review, stats, tailing, today, writer
+from usage import (
+    costs,
+    ledger,
+    price_review,
+    retention,
+    stats,
+    tailing,
+    today,
+    writer,
+)
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book
 
@@ -155,6 +164,7 @@ def one_counter(call: Executed) -> Sequence[tuple[Any, ...]]:
         "PERIOD_START": start,
         "ID": 9,
         "SPENT": 100,
+        "PRUNED": 40,
         "LEASED": 20,
         "COUNTER_ID": 9,
         "AMOUNT": 20,
@@ -321,6 +331,12 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "load routing rules": lambda _: load_rules(),
     "review routing rules": lambda _: reviewed(all_rules()),
     "review a routing rule": review_a_rule,
+    # jobs
+    "run a job": run_a_job,
+    "remove old rows": remove_rows,
+    "remove old sums": lambda _: retention.remove_minutes(NOW, 500),
+    "prune, dry": command("prune", "--dry-run"),
+    "check an hour": check_hour,
     # statistics
     "cost of today": lambda _: today.sums_of_day(int(NOON // today.DAY)),
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
