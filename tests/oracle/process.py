@@ -21,11 +21,16 @@ USER, PASSWORD, DSN = "tokenwatch", "not-a-secret", "db.example:1521/FREEPDB1"
 
 @cache
 def recorded(what: str) -> dict[str, Any]:
-    """Run the process and return what it printed; its errors fail the test that asked."""
+    """Run this module and return what it printed; its errors fail the test that asked."""
+    return answered("tests.oracle.process", what)
+
+
+def answered(module: str, *args: str, stdin: str = "") -> dict[str, Any]:
+    """Run a module of the tests with Oracle as the database; the JSON that it printed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENWATCH_")}
     with tempfile.TemporaryDirectory(prefix="tokenwatch-oracle-") as data_dir:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.oracle.process", what],
+            [sys.executable, "-m", module, *args],
             cwd=ROOT,
             env={
                 **kept,
@@ -37,6 +42,7 @@ def recorded(what: str) -> dict[str, Any]:
                 "TOKENWATCH_ORACLE_PASSWORD": PASSWORD,
                 "TOKENWATCH_ORACLE_DSN": DSN,
             },
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
