@@ -4,49 +4,21 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from demo.fake_provider import FakeProvider
-from demo.serving import serve
 from tests.faults.books import sqlite_books
 from tests.faults.child import PATIENCE, Child
 from tests.faults.conftest import DATABASE
+from tests.faults.holding import EVENT, LAST, HoldingProvider
 from tests.faults.load import OPENAI, Load
 from tests.faults.waiting import until
 from tokenwatch import running
 
 STREAMS = 100
 BODY = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-FIRST = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
-LAST = b"data: [DONE]\n\n"
-
-
-class HoldingProvider:
-    """The fake provider, whose streams to clients that ask for it stay open until released."""
-
-    def __init__(self) -> None:
-        self._other = FakeProvider(remember=1).app
-        self._release = threading.Event()
-
-    def release(self) -> None:
-        self._release.set()
-
-    async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or (b"x-hold", b"1") not in scope["headers"]:
-            await self._other(scope, receive, send)
-            return
-        while (await receive()).get("more_body"):
-            pass
-        headers = [(b"content-type", b"text/event-stream")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": FIRST, "more_body": True})
-        await asyncio.to_thread(self._release.wait)
-        await send({"type": "http.response.body", "body": LAST})
 
 
 class Streams:
@@ -85,20 +57,10 @@ class Streams:
         except httpx.TransportError as exc:
             self.cut.append(repr(exc))
             return
-        if got == FIRST + LAST:
+        if got == EVENT + LAST:
             self.whole += 1
         else:
             self.cut.append(repr(got))
-
-
-@pytest.fixture
-def provider() -> Iterator[tuple[HoldingProvider, str]]:
-    made = HoldingProvider()
-    with serve(made.app) as url:
-        try:
-            yield made, url
-        finally:
-            made.release()
 
 
 def start(directory: Path, url: str, **settings: str) -> Child:
