@@ -8,7 +8,8 @@ FROM python:${PYTHON} AS packages
 COPY requirements.txt /tmp/
 RUN python -m venv --without-pip /opt/tokenwatch/venv \
     && pip --python /opt/tokenwatch/venv/bin/python install --no-cache-dir --no-compile \
-        --requirement /tmp/requirements.txt
+        --requirement /tmp/requirements.txt \
+    && find /opt/tokenwatch/venv -type d -name tests -prune -exec rm -r {} +
 COPY . /opt/tokenwatch/app
 RUN printf '#!/bin/sh\nexec python -m tokenwatch.cli "$@"\n' > /opt/tokenwatch/venv/bin/tokenwatch \
     && chmod 755 /opt/tokenwatch/venv/bin/tokenwatch \
