@@ -12,7 +12,6 @@ a message twice. Errors of the database are logged once and the round comes agai
 
 import logging
 import threading
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -43,7 +42,6 @@ AT_ONCE = 20
 """Messages that one round sends."""
 KEPT = timedelta(days=90)
 """How long the log keeps what is done."""
-CLEANING = 3600.0
 IN_LIST = 500
 
 logger = logging.getLogger("tokenwatch.webhooks")
@@ -57,7 +55,6 @@ class WebhookSender:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self._cleaned = 0.0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
@@ -88,9 +85,6 @@ class WebhookSender:
         note_events(now)
         while not self._stop.is_set() and deliver_next(now, allow_private=self._allow_private):
             now = datetime.now(UTC)
-        if time.monotonic() > self._cleaned + CLEANING:
-            self._cleaned = time.monotonic()
-            clean(now)
 
 
 def note_events(now: datetime) -> int:

@@ -167,6 +167,8 @@ class JobRunner:
                 if not self._failing:
                     logger.error("Jobs wait for the database: %s", " ".join(str(exc).split()))
                 self._failing = True
+            except Exception:  # a fault in here must not end the thread
+                logger.exception("The jobs' runner hit an unexpected error")
             finally:
                 connection.close()
             self._stop.wait(pause)
