@@ -26,7 +26,7 @@ from usage.rollups import COUNTERS, HOUR, MINUTE, MONEY_COLUMNS, Bucket, Sums, b
 
 JOB = "statistics"
 EVERY = timedelta(hours=1)
-HOURS = 3
+HOURS = 2
 """How many hours that are over each round looks at."""
 GRACE = timedelta(minutes=5)
 """How long an hour must be over."""

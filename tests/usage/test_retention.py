@@ -1,12 +1,14 @@
 """What is too old goes in small steps, and nothing that is counted changes by it."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +189,55 @@ def test_counters_agree_with_what_was_ever_stored(days, kept):
 
 class Undo(Exception):
     pass
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_retention_and_proof_do_not_disturb_each_other(keeping, monkeypatch):
+    """Rows are stored, removed and proved at the same time; nobody ever finds a difference."""
+    monkeypatch.setattr(retention, "alongside", [settlement.keep_pruned])
+    spec = spec_of(made())
+    over = threading.Event()
+
+    def write(number):
+        for _ in range(12):
+            writer.insert([row(age) for age in (0, 31, 40 + number, 50)], check=False)
+
+    def remove():
+        removed = 0
+        while not (done := over.is_set()) or removed:
+            removed = retention.remove_rows(NOW, 7)
+            if done and not removed:
+                return
+
+    def prove():
+        found = []
+        while not over.is_set():
+            found.append(reconcile(spec, spec.at(NOON)))
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(_apart, remove), pool.submit(_apart, prove)]
+        writers = [pool.submit(_apart, write, number) for number in range(2)]
+        try:
+            for one in writers:
+                one.result()
+        finally:
+            over.set()
+        proofs = others[1].result()
+        others[0].result()
+    assert set(proofs) <= {0}
+    assert reconcile(spec, spec.at(NOON)) == 0
+    counter = BudgetCounter.objects.get()
+    assert (counter.spent, counter.pruned) == (96 * CENT, 72 * CENT)
+    assert UsageRecord.objects.count() == 24
+
+
+def _apart(work, *args):
+    """Do it in this thread, with a connection of its own."""
+    try:
+        return work(*args)
+    finally:
+        connection.close()
 
 
 # Steps

@@ -59,9 +59,9 @@ def test_what_was_harmed_is_repaired_and_told(harm, caplog):
 
 def test_the_hours_that_are_over_are_looked_at():
     now = HOUR + timedelta(minutes=30)
-    assert [f"{start:%H:%M}" for start in hours(now)] == ["11:00", "10:00", "09:00"]
+    assert [f"{start:%H:%M}" for start in hours(now)] == ["11:00", "10:00"]
     just_over = HOUR + timedelta(minutes=2)
-    assert [f"{start:%H:%M}" for start in hours(just_over)] == ["10:00", "09:00", "08:00"]
+    assert [f"{start:%H:%M}" for start in hours(just_over)] == ["10:00", "09:00"]
 
 
 def test_hours_of_which_rows_may_be_gone_are_left_out(monkeypatch):
