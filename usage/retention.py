@@ -34,10 +34,11 @@ EVERY = timedelta(days=1)
 MINUTES_KEPT = timedelta(days=8)
 """A week, and a day to look back from (see ``usage.stats``)."""
 
-SMALLEST, FIRST, LARGEST = 20, 100, 500
-AIM = 0.01
+SMALLEST, FIRST, LARGEST = 100, 200, 500
+"""Rows a step. Fewer would not keep up with a busy proxy: much of a step is the same for any."""
+AIM = 0.025
 """Seconds that a step should take."""
-REST = 4.0
+REST = 3.0
 """After a step, so many times its own time for others."""
 SHORTEST_REST = 0.005
 WHOLE_HOUR = 2000

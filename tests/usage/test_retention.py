@@ -269,7 +269,7 @@ def test_a_step_whose_rows_another_process_removed_counts_nothing(monkeypatch):
 
 
 def test_it_rests_for_as_long_as_its_steps_took_and_stops_when_told():
-    writer.insert([row(100) for _ in range(LARGEST)], check=False)
+    writer.insert([row(100) for _ in range(3 * LARGEST)], check=False)
     rests = []
 
     def pause(seconds):
@@ -279,15 +279,15 @@ def test_it_rests_for_as_long_as_its_steps_took_and_stops_when_told():
     removed = prune(NOW, pause=pause)["requests"]
     assert len(rests) == 2
     assert min(rests) >= retention.SHORTEST_REST
-    assert 0 < removed < LARGEST
+    assert 0 < removed < 3 * LARGEST
 
 
 def test_steps_become_smaller_where_they_take_long():
-    assert fitted(100, AIM * 2) == 50
+    assert fitted(400, AIM * 2) == 200
     assert fitted(SMALLEST, 1) == SMALLEST
-    assert fitted(100, AIM / 10) == 200
+    assert fitted(200, AIM / 10) == 400
     assert fitted(LARGEST, 0) == LARGEST
-    assert fitted(100, AIM * 0.8) == 100
+    assert fitted(300, AIM * 0.8) == 300
 
 
 # The command and the job
