@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
@@ -96,7 +97,7 @@ def test_the_outcome_is_recorded_and_the_job_comes_again(clock):
 @pytest.mark.django_db
 def test_a_job_that_fails_comes_again_later_and_later_until_it_succeeds(clock, caplog):
     due()
-    works = []
+    works: list[bool] = []
 
     def fails(turn):
         if works:
@@ -150,6 +151,9 @@ class Rounds:
         self.together = 0
         self._inside = threading.Lock()
 
+    def were(self, count):
+        return len(self.done) == count
+
     def __call__(self, turn):
         if not self._inside.acquire(blocking=False):
             self.together += 1
@@ -172,7 +176,7 @@ def test_many_runners_run_a_job_once_each_time_it_is_due():
         runner.start()
     try:
         for count in (1, 2, 3):
-            until(lambda c=count: len(rounds.done) == c, lambda: f"{rounds.done}", 30)
+            until(partial(rounds.were, count), lambda: f"{rounds.done}", 30)
             until(_is_free, lambda: f"{Job.objects.values()}", 30)
             Job.objects.update(due_at=now)
             for runner in runners:
