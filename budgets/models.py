@@ -124,13 +124,15 @@ class BudgetCounter(models.Model):
     """What was spent of a budget in one period, and what workers hold to spend.
 
     ``spent`` is the sum over the ledger's rows and changes in the transaction that writes
-    them. ``leased`` is the sum of the leases' amounts. Whoever changes a lease has updated its
-    counter's row before in the same transaction, which puts such changes one after another.
+    them; ``pruned`` is the part of it whose rows retention has removed since. ``leased`` is
+    the sum of the leases' amounts. Whoever changes a lease has updated its counter's row before
+    in the same transaction, which puts such changes one after another.
     """
 
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="counters")
     period_start = models.DateTimeField()
     spent = models.BigIntegerField(default=0)
+    pruned = models.BigIntegerField(default=0)
     leased = models.BigIntegerField(default=0)
     checked_at = models.DateTimeField(null=True, blank=True)
 

@@ -2,7 +2,9 @@
 
 `settle_rows` runs inside ``usage.writer``: the counters and the ledger agree at every commit,
 whichever worker writes the rows and however often it has to try. A counter that is missing is
-built from the ledger; `reconcile` proves the others against it and repairs them.
+built from the ledger; `reconcile` proves the others against it and repairs them. What rows
+counted that retention removes is kept in their counters (`keep_pruned`), so the proof holds
+whatever is left of the ledger.
 
 How it fails: the database's errors are passed on, and the rows are not stored either; they
 wait in the spool and come again.
@@ -148,10 +150,11 @@ def reconcile(spec: BudgetSpec, period: Period, *, checked_before: datetime | No
         due = found.filter(due_for_check(checked_before)) if checked_before else found
         if not due.update(checked_at=datetime.now(UTC)):  # and writers wait from here on
             return 0
-        true = spent_in(spec, period)
-        off: int = true - found.values_list("spent", flat=True).get()
+        # In this order: a removal that is committed in between waits for this counter's row.
+        spent, pruned = found.values_list("spent", "pruned").get()
+        off: int = pruned + spent_in(spec, period) - spent
         if off:
-            found.update(spent=true)
+            found.update(spent=F("spent") + off)
         return off
 
 
@@ -164,6 +167,23 @@ def due_for_check(checked_before: datetime) -> Q:
 def forget_counters() -> None:
     """Remove all counters, as the ledger was emptied: they are built from it anew."""
     BudgetCounter.objects.all().delete()
+
+
+def keep_pruned(rows: Sequence[UsageRow]) -> None:
+    """Note in their counters what rows counted that the present transaction will remove.
+
+    A counter that is missing is built while the rows are there, if its period goes on; one
+    whose period is over is not needed any more.
+    """
+    now = datetime.now(UTC).timestamp()
+    sums, periods = _sums(rows, load_specs(active=False))
+    for key in sums.keys() - _counters(sums).keys():
+        spec, period = periods[key]
+        if period.end is None or period.end > now:
+            _build(spec, period)
+    counters = _counters(sums)
+    for key in sorted(counters, key=lambda key: counters[key]):  # as writers lock them
+        BudgetCounter.objects.filter(pk=counters[key]).update(pruned=F("pruned") + sums[key])
 
 
 def spent_in(spec: BudgetSpec, period: Period) -> int:

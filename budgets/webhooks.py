@@ -12,12 +12,11 @@ a message twice. Errors of the database are logged once and the round comes agai
 
 import logging
 import threading
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from django.db import Error, IntegrityError, connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from budgets import postman
 from budgets.models import Budget, BudgetCounter, DeliveryState, WebhookDelivery
@@ -43,7 +42,7 @@ AT_ONCE = 20
 """Messages that one round sends."""
 KEPT = timedelta(days=90)
 """How long the log keeps what is done."""
-CLEANING = 3600.0
+IN_LIST = 500
 
 logger = logging.getLogger("tokenwatch.webhooks")
 
@@ -56,7 +55,6 @@ class WebhookSender:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing = False
-        self._cleaned = 0.0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
@@ -87,9 +85,6 @@ class WebhookSender:
         note_events(now)
         while not self._stop.is_set() and deliver_next(now, allow_private=self._allow_private):
             now = datetime.now(UTC)
-        if time.monotonic() > self._cleaned + CLEANING:
-            self._cleaned = time.monotonic()
-            clean(now)
 
 
 def note_events(now: datetime) -> int:
@@ -212,7 +207,13 @@ def _end(delivery: WebhookDelivery, state: str) -> None:
         )
 
 
-def clean(now: datetime) -> int:
-    """Drop what is done and older than `KEPT`; how many messages that were."""
+def clean(now: datetime, size: int = IN_LIST) -> int:
+    """Drop up to ``size`` messages that are done and older than `KEPT`; how many those were."""
+    oldest = list(finished(now).order_by("created_at").values_list("pk", flat=True)[:size])
+    return WebhookDelivery.objects.filter(pk__in=oldest).delete()[0]
+
+
+def finished(now: datetime) -> QuerySet[WebhookDelivery]:
+    """The messages that are done and older than `KEPT`."""
     done: Iterable[str] = (DeliveryState.DELIVERED, DeliveryState.FAILED)
-    return WebhookDelivery.objects.filter(state__in=done, created_at__lt=now - KEPT).delete()[0]
+    return WebhookDelivery.objects.filter(state__in=done, created_at__lt=now - KEPT)

@@ -1,9 +1,10 @@
 """The background process: one for each data directory, whatever the number of workers.
 
-It stores the rows that workers have spooled and tells webhooks, so that none of that takes
-the interpreter from a worker's event loop. The first worker starts it (`Keeper`); whoever
-finds it gone starts it again. It ends when the last worker has ended and its rows are stored,
-or cannot be stored at present: then they wait for the next start.
+It stores the rows that workers have spooled, tells webhooks, and runs what is due of the jobs
+that the whole fleet does once, so that none of that takes the interpreter from a worker's event
+loop. The first worker starts it (`Keeper`); whoever finds it gone starts it again. It ends when
+the last worker has ended and its rows are stored, or cannot be stored at present: then they
+wait for the next start.
 
 Signals for the whole service do not end it: it outlasts the workers, whose last rows it waits
 for. Killed, it leaves nothing half done.
@@ -52,14 +53,18 @@ def main() -> int:
 def run(lock: WorkerLock) -> None:
     """Everything that is done in the background, until the last worker has ended."""
     from budgets.webhooks import WebhookSender
+    from tokenwatch.jobs import JobRunner
     from usage.storing import RowStorer
 
     rows = RowStorer(config.spool_dir, lock)
+    jobs = JobRunner()
     webhooks = WebhookSender(allow_private=config.allow_private_webhooks)
     rows.start()
+    jobs.start()
     if config.budget_enabled:
         webhooks.start()
     rows.wait_for_the_last_worker()
+    jobs.stop()
     webhooks.stop()
 
 

@@ -142,6 +142,7 @@ class Config:
     host: str = _setting(plain, "127.0.0.1")
     proxy_port: int = _setting(integer(0, 65535), "8877")
     dashboard_port: int = _setting(integer(0, 65535), "8878")
+    drain_timeout: int = _setting(integer(0, 86_400), "30")
 
     # Providers
     anthropic_url: str = _setting(http_url, "https://api.anthropic.com")
@@ -159,6 +160,7 @@ class Config:
     redis_url: str = _setting(redis_url, "", hide=True)
     data_dir: Path = _setting(directory, "var")
     secret_key: str = _setting(secret, "", hide=True)
+    ledger_retention_days: int = _setting(integer(0, 36_500), "0")
 
     # Failover
     max_attempts: int = _setting(integer(1, 20), "3")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -10,15 +11,16 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
+
+from tokenwatch.supervisor import Supervisor
 
 Pairs = list[tuple[bytes, bytes]]
 
 CONNECTION = "tokenwatch.connection"
 MAX_HEAD_BYTES = 256 * 1024
 """Request line and headers that arrive without their end; providers refuse far shorter ones."""
-DRAIN_SECONDS = 30
-"""How long a stopping worker lets open answers finish."""
+LINGER_SECONDS = 1.0
+"""How long a stopping worker keeps connections without a request, for one that is on its way."""
 
 _BODILESS = (204, 304)
 
@@ -113,11 +115,12 @@ class Served:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with three things that it does not have.
+    """uvicorn's protocol with four things that it does not have.
 
-    A bound on the request's head; a call-back for the client's leaving; and whole answers with
-    one write. By ASGI alone an application learns of the leaving only from a task that waits
-    for it, which costs more than a third of a proxied request.
+    A bound on the request's head; a call-back for the client's leaving; whole answers with one
+    write; and a stop that still answers the request which was on its way. By ASGI alone an
+    application learns of the leaving only from a task that waits for it, which costs more than
+    a third of a proxied request.
     """
 
     on_lost: Callable[[], None] | None = None
@@ -126,6 +129,7 @@ class HttpProtocol(HttpToolsProtocol):
     _head_open = False
     _head_bytes = 0
     _refused = False
+    _leaving = False
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -154,7 +158,25 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(_UPGRADE_WITH_BODY)
             return
         super().on_headers_complete()  # makes the cycle; its task begins later
+        if self._leaving:
+            self.cycle.keep_alive = False
         self.scope[CONNECTION] = Served(self)  # type: ignore[literal-required]
+
+    def shutdown(self) -> None:
+        """End with the present answer, or the next one if a request is on its way."""
+        self._leaving = True
+        if self._idle:
+            self.loop.call_later(LINGER_SECONDS, self._leave)
+        else:
+            self.cycle.keep_alive = False
+
+    def _leave(self) -> None:
+        if self._idle and not self._head_open and not self.transport.is_closing():
+            self.transport.close()
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
@@ -194,8 +216,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(sockets: list[socket.socket], *, workers: int, log_level: str) -> None:
-    """Serve until told to stop (SIGINT, SIGTERM); SIGHUP restarts the workers one by one."""
+def serve(
+    sockets: list[socket.socket], *, workers: int, log_level: str, drain_timeout: int
+) -> None:
+    """Serve until told to stop (SIGINT, SIGTERM).
+
+    SIGHUP replaces several workers one by one; a single one it stops like SIGTERM.
+    ``drain_timeout``: seconds for which a worker that stops lets open answers finish.
+    """
     config = uvicorn.Config(
         "tokenwatch.asgi:split_by_port",
         http=HttpProtocol,
@@ -210,12 +238,14 @@ def serve(sockets: list[socket.socket], *, workers: int, log_level: str) -> None
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=drain_timeout,
         backlog=2048,
     )
     if workers > 1:
-        Multiprocess(config, sockets=sockets).run()
+        Supervisor(config, sockets=sockets).run()
     else:
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         uvicorn.Server(config).run(sockets=sockets)
 
 

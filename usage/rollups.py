@@ -112,14 +112,15 @@ def deltas(rows: Iterable[UsageRow]) -> list[Delta]:
             sums = found[key] = Sums()
         sums.count(row)
     minutes = {Bucket(MINUTE, *key): sums for key, sums in found.items()}
-    buckets = {**minutes, **_by_hour(minutes)}
+    buckets = {**minutes, **by_hour(minutes)}
     return sorted(
         (Delta(bucket.key(), bucket, sums) for bucket, sums in buckets.items()),
         key=lambda delta: delta.key,
     )
 
 
-def _by_hour(minutes: dict[Bucket, Sums]) -> dict[Bucket, Sums]:
+def by_hour(minutes: dict[Bucket, Sums]) -> dict[Bucket, Sums]:
+    """The sums of the hours from those of their minutes."""
     hours: dict[Bucket, Sums] = {}
     for minute, sums in minutes.items():
         start = minute.start // HOUR * HOUR

@@ -13,6 +13,7 @@ from demo.fake_provider import FakeProvider
 from demo.serving import serve
 from tests.faults.books import Books, sqlite_books
 from tests.faults.child import Child
+from tests.faults.holding import HoldingProvider, holding_provider
 
 DATABASE = "tokenwatch.sqlite3"
 
@@ -21,6 +22,12 @@ DATABASE = "tokenwatch.sqlite3"
 def upstream() -> Iterator[str]:
     with serve(FakeProvider(remember=1).app) as url:
         yield url
+
+
+@pytest.fixture
+def provider() -> Iterator[tuple[HoldingProvider, str]]:
+    with holding_provider() as made:
+        yield made
 
 
 @dataclass(frozen=True)

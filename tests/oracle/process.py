@@ -1,8 +1,8 @@
 """The other process: TokenWatch with Oracle as its database, and the recorder as its driver.
 
-``python -m tests.oracle.process migrations|queries`` prints what was executed as JSON:
-``{"pool": {…}, "steps": {name: [{"sql": …, "rows": […], "many": …}, …]}}``. A process of its
-own, because settings and the default alias cannot change within one.
+``python -m tests.oracle.process migrations|queries|test-database`` prints as JSON what was
+executed: ``{"pool": {…}, "steps": {name: [{"sql": …, "rows": […], "many": …}, …]}}``. A process
+of its own, because settings and the default alias cannot change within one.
 """
 
 import json
@@ -21,22 +21,33 @@ USER, PASSWORD, DSN = "tokenwatch", "not-a-secret", "db.example:1521/FREEPDB1"
 
 @cache
 def recorded(what: str) -> dict[str, Any]:
-    """Run the process and return what it printed; its errors fail the test that asked."""
+    """Run this module and return what it printed; its errors fail the test that asked."""
+    tests_own = what == "test-database"
+    return answered("tests.oracle.process", what, tests_own=tests_own)
+
+
+def answered(module: str, *args: str, stdin: str = "", tests_own: bool = False) -> dict[str, Any]:
+    """Run a module of the tests with Oracle as the database; the JSON that it printed.
+
+    With ``tests_own``, under the settings of a test run, configured as for one.
+    """
+    prefix = "TOKENWATCH_TEST_ORACLE_" if tests_own else "TOKENWATCH_ORACLE_"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOKENWATCH_")}
     with tempfile.TemporaryDirectory(prefix="tokenwatch-oracle-") as data_dir:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.oracle.process", what],
+            [sys.executable, "-m", module, *args],
             cwd=ROOT,
             env={
                 **kept,
-                "DJANGO_SETTINGS_MODULE": "tokenwatch.settings",
+                "DJANGO_SETTINGS_MODULE": "tests.settings" if tests_own else "tokenwatch.settings",
                 "TOKENWATCH_ENV_FILE": "",
                 "TOKENWATCH_DATA_DIR": data_dir,
                 "TOKENWATCH_SECRET_KEY": "only-for-tests",
-                "TOKENWATCH_ORACLE_USER": USER,
-                "TOKENWATCH_ORACLE_PASSWORD": PASSWORD,
-                "TOKENWATCH_ORACLE_DSN": DSN,
+                f"{prefix}USER": USER,
+                f"{prefix}PASSWORD": PASSWORD,
+                f"{prefix}DSN": DSN,
             },
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
@@ -59,7 +70,9 @@ def main(what: str) -> None:
     from django.db import connection
 
     connection.ensure_connection()  # what it asks of a new session is no step's doing
-    steps = migrations(recorder) if what == "migrations" else queries(recorder)
+    steps = {"migrations": migrations, "queries": queries, "test-database": test_database}[what](
+        recorder
+    )
     report = {
         "pool": recorder.pool_parameters,
         "steps": {name: [asdict(call) for call in calls] for name, calls in steps.items()},
@@ -83,6 +96,21 @@ def migrations(recorder: Any) -> dict[str, Any]:
     executor = MigrationExecutor(connection, progress)
     executor.migrate(executor.loader.graph.leaf_nodes())
     return steps
+
+
+def test_database(recorder: Any) -> dict[str, Any]:
+    """What a test run does before and after its tests."""
+    from django.db import connection
+
+    made: list[Any] = []
+    removed: list[Any] = []
+    recorder.log = made
+    connection.creation.create_test_db(verbosity=0)
+    connection.close()
+    connection.ensure_connection()
+    recorder.log = removed
+    connection.creation.destroy_test_db(connection.settings_dict["NAME"], verbosity=0)
+    return {"made": made, "removed": removed}
 
 
 def queries(recorder: Any) -> dict[str, Any]:

@@ -5,12 +5,15 @@ checked is what is executed and bound. A new query is added as one line of `STEP
 that needs rows to go on sets ``recorder.answer`` first.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 from django.contrib import admin
@@ -32,14 +35,25 @@ from routing.models import RoutingRule, TagRule
 from routing.store import all_rules, load_rules, reviewed
 from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
-from tokenwatch import policy
+from tokenwatch import jobs, oracle_check, policy
 from tokenwatch.conf import config
 from upstreams import store as upstream_store
 from upstreams.models import Upstream, UpstreamEvent
 from upstreams.store import Change, load_upstreams
-from usage import costs, ledger, price_review, stats, tailing, today, writer
+from usage import (
+    costs,
+    ledger,
+    price_review,
+    retention,
+    rollup_check,
+    stats,
+    tailing,
+    today,
+    writer,
+)
 from usage.models import ModelPrice, UsageRecord
 from usage.pricebook import load_price_book
+from usage.rollups import COUNTERS
 
 NOW = datetime.fromtimestamp(NOON + 1234, UTC)  # ragged: hours and minutes are both asked for
 ROWS = [
@@ -157,6 +171,7 @@ def one_counter(call: Executed) -> Sequence[tuple[Any, ...]]:
         "PERIOD_START": start,
         "ID": 9,
         "SPENT": 100,
+        "PRUNED": 40,
         "LEASED": 20,
         "COUNTER_ID": 9,
         "AMOUNT": 20,
@@ -344,6 +359,53 @@ def settle_a_replay(recorder: Recorder) -> None:
     assert replay_store.settle(RUN, NOW) == 1
 
 
+def run_a_job(recorder: Recorder) -> None:
+    recorder.answer = lambda call: [(0,)] if '"FAILURES"' in call.sql else ()
+    runner = jobs.JobRunner([])
+    assert runner.start_due() == jobs.LONGEST_LOOK
+    turn = jobs.Turn("j", stop=threading.Event(), clock=lambda: NOW)
+    assert turn.claim(due_only=True)
+    turn._renew_at = NOW
+    jobs.run(jobs.Task("j", timedelta(hours=1), lambda turn: str(turn.go_on())), turn)
+
+
+def remove_rows(recorder: Recorder) -> None:
+    """Two rows, of which a budget keeps what they counted."""
+    budget = _one_budget(BUDGET)
+    values: dict[str, Any] = {"created_at": datetime.fromtimestamp(NOON, UTC).replace(tzinfo=None)}
+    values |= {"source_app": "checkout", "cost": Decimal("0.5"), "id": 7, "request_id": "a" * 32}
+    row = [
+        values.get(name, 0 if "tokens" in name else None) for name in ("id", *retention._COUNTED)
+    ]
+
+    def answer(call: Executed) -> Sequence[tuple[Any, ...]]:
+        rows = call.sql.startswith("SELECT") and '"REQUEST_ID"' in call.sql
+        return [tuple(row)] if rows else budget(call)
+
+    recorder.answer = answer
+    with override(retention, ledger_retention_days=30):
+        assert retention.remove_rows(NOW, 500) == 1
+
+
+def check_hour(recorder: Recorder) -> None:
+    """One request in the hour, and no sums of it."""
+    start = NOW.replace(minute=0, second=0)
+    group = (start.replace(tzinfo=None), "m", None, None, None, *([1] * len(COUNTERS)))
+    recorder.answer = lambda call: [group] if "GROUP BY" in call.sql else ()
+    assert rollup_check.check(start, repair=True).wrong == 2
+
+
+@contextmanager
+def override(module: Any, **values: Any) -> Iterator[None]:
+    """Other settings for a module while the block lasts."""
+    before = module.config
+    module.config = SimpleNamespace(**values)
+    try:
+        yield
+    finally:
+        module.config = before
+
+
 STEPS: dict[str, Callable[[Recorder], Any]] = {
     # the writer
     "insert rows": insert(check=False),
@@ -409,6 +471,13 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "work at a replay": work_at_a_replay,
     "settle a replay": settle_a_replay,
     "replay list": command("replay", "--list"),
+    # jobs
+    "run a job": run_a_job,
+    "remove old rows": remove_rows,
+    "remove old sums": lambda _: retention.remove_minutes(NOW, 500),
+    "oracle_check": lambda _: oracle_check.check("tokenwatch"),
+    "prune, dry": command("prune", "--dry-run"),
+    "check an hour": check_hour,
     # statistics
     "cost of today": lambda _: today.sums_of_day(int(NOON // today.DAY)),
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},

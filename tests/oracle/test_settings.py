@@ -5,7 +5,7 @@ from typing import Any
 import oracledb
 import pytest
 
-from tests.oracle.process import DSN, PASSWORD, USER
+from tests.oracle.process import DSN, PASSWORD, USER, recorded
 from tests.oracle.recorder import Recorder
 from tokenwatch.conf import load
 from tokenwatch.settings import database
@@ -52,3 +52,14 @@ def test_django_keeps_no_connection_beside_the_pool() -> None:
 
 def test_oracle_goes_before_a_database_url() -> None:
     assert database(CONFIG)["ENGINE"] == "django.db.backends.oracle"
+
+
+def test_a_test_run_needs_no_privileged_user_and_removes_nobody() -> None:
+    """The tests' database is the schema of the user that they are given."""
+    report = recorded("test-database")
+    made = [call["sql"] for call in report["steps"]["made"]]
+    assert any(sql.startswith('CREATE TABLE "TW_USAGE"') for sql in made)
+    everything = made + [call["sql"] for call in report["steps"]["removed"]]
+    for word in ("TABLESPACE", "CREATE USER", "DROP USER", "GRANT"):
+        assert not [sql for sql in everything if word in sql.upper()]
+    assert (report["pool"]["user"], report["pool"]["password"]) == (USER, PASSWORD)

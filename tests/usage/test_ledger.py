@@ -389,16 +389,20 @@ def child_environment(tmp_path):
         "DJANGO_SETTINGS_MODULE": "tokenwatch.settings",
         "TOKENWATCH_ENV_FILE": "",
         "TOKENWATCH_DATA_DIR": str(tmp_path / "data"),
-        "TOKENWATCH_DATABASE_URL": database_url(),
+        **database_settings(),
     }
 
 
-def database_url():
+def database_settings():
     found = connection.settings_dict
+    if connection.vendor == "oracle":
+        names = {"DSN": "NAME", "USER": "USER", "PASSWORD": "PASSWORD"}
+        return {f"TOKENWATCH_ORACLE_{ours}": found[name] for ours, name in names.items()}
     if connection.vendor == "sqlite":
-        return f"sqlite:///{found['NAME']}"
+        return {"TOKENWATCH_DATABASE_URL": f"sqlite:///{found['NAME']}"}
     host = f"{found['HOST'] or 'localhost'}:{found['PORT'] or 5432}"
-    return f"postgres://{found['USER']}:{found['PASSWORD']}@{host}/{found['NAME']}"
+    url = f"postgres://{found['USER']}:{found['PASSWORD']}@{host}/{found['NAME']}"
+    return {"TOKENWATCH_DATABASE_URL": url}
 
 
 def test_reset_removes_rows_and_rollups(make_ledger, monkeypatch):

@@ -45,7 +45,12 @@ class Command(TokenWatchCommand):
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, _end)
         with server.RunFile(config.run_file, facts):
-            server.serve(sockets, workers=options["workers"], log_level=options["log_level"])
+            server.serve(
+                sockets,
+                workers=options["workers"],
+                log_level=options["log_level"],
+                drain_timeout=config.drain_timeout,
+            )
 
     def _listen(self, host: str, port: int, half: str) -> Any:
         from tokenwatch import server
