@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from experiments.prompt_models import PromptText, ReplayAnswer, StoredPrompt
 from experiments.redaction import Redacted, redact_body
@@ -169,20 +170,31 @@ def prune(now: datetime, retention_days: int, *, batch: int = PRUNE_BATCH) -> in
     """
     before = now - timedelta(days=retention_days)
     gone = 0
-    while ids := list(_older(StoredPrompt, before, batch)):
+    while removed := remove_older(before, batch):
+        gone += removed
+    return gone
+
+
+def remove_older(before: datetime, limit: int) -> int:
+    """Remove up to ``limit`` prompts, or else answers, from before a moment, in one transaction;
+    how many that were."""
+    if ids := list(_older(StoredPrompt, before).values_list("pk", flat=True)[:limit]):
         with transaction.atomic():
             PromptText.objects.filter(prompt_id__in=ids).delete()
             old = StoredPrompt.objects.filter(pk__in=ids)
             old._raw_delete(old.db)  # `delete` would read all rows first, texts included
-        gone += len(ids)
-    while ids := list(_older(ReplayAnswer, before, batch)):
+        return len(ids)
+    if ids := list(_older(ReplayAnswer, before).values_list("pk", flat=True)[:limit]):
         ReplayAnswer.objects.filter(pk__in=ids).delete()
-        gone += len(ids)
-    return gone
+    return len(ids)
+
+
+def count_older(before: datetime) -> int:
+    """How many prompts and answers are from before a moment."""
+    return _older(StoredPrompt, before).count() + _older(ReplayAnswer, before).count()
 
 
 def _older(
-    model: type[StoredPrompt] | type[ReplayAnswer], before: datetime, limit: int
-) -> Sequence[int]:
-    rows = model._default_manager.filter(created_at__lt=before).order_by("created_at")
-    return list(rows.values_list("pk", flat=True)[:limit])
+    model: type[StoredPrompt] | type[ReplayAnswer], before: datetime
+) -> QuerySet[StoredPrompt] | QuerySet[ReplayAnswer]:
+    return model._default_manager.filter(created_at__lt=before).order_by("created_at")

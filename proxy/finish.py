@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from budgets.accounts import Reservation
 from budgets.settlement import units_of
+from experiments.prompt_spool import PromptSpool
 from proxy.accounting import NOTHING, measure
 from proxy.call import NAME_LENGTH, Call
 from proxy.decision import Decision
@@ -89,7 +90,18 @@ class Ending:
             self.row = row = self._row()
             self.services.ledger.record(row)
             self.services.today.add(row)
+            if self.services.prompts is not None:
+                self._keep_prompt(row, self.services.prompts)
         return self.row
+
+    def _keep_prompt(self, row: UsageRow, prompts: PromptSpool) -> None:
+        """Hand prompt and answer over to be stored, where a provider answered one."""
+        call, tap = self.call, self.tap
+        if tap is None or not call.body or call.endpoint.billing != "tokens":
+            return
+        pieces, whole = tap.kept()
+        whole = whole and tap.answer.complete
+        prompts.put(row, call.body, tuple(pieces), headers=call.fields, response_whole=whole)
 
     def _row(self) -> UsageRow:
         call, tap = self.call, self.tap

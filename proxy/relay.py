@@ -34,7 +34,8 @@ async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) 
         UpstreamError: it broke off while nothing had been sent. Once the head is out, a broken
             answer is left incomplete, which breaks the client's connection too.
     """
-    tap = ending.tap = _tap(call, exchange)
+    storing = ending.services.prompts is not None
+    tap = ending.tap = _tap(call, exchange, storing=storing)
     chunk = exchange.first
     answer = _Relay(call, exchange, client, ending, tap)
     try:
@@ -53,7 +54,7 @@ async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) 
             raise BrokenBody(str(exc)) from exc
 
 
-def _tap(call: Call, exchange: Exchange) -> Tap:
+def _tap(call: Call, exchange: Exchange, *, storing: bool) -> Tap:
     headers = exchange.headers
     return tap_for(
         call.dialect,
@@ -61,6 +62,7 @@ def _tap(call: Call, exchange: Exchange) -> Tap:
         fields.first(headers, b"content-encoding"),
         accounted=call.endpoint.billing != "free" or exchange.status >= 400,
         remove_usage=call.usage_added,
+        storing=storing,
     )
 
 

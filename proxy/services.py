@@ -7,6 +7,7 @@ import logging
 
 from budgets.desk import Desk
 from budgets.estimate import Habits
+from experiments.prompt_spool import PromptSpool
 from proxy.snapshot import Policies
 from tokenwatch.background import Keeper
 from tokenwatch.conf import Config
@@ -39,6 +40,13 @@ class Services:
         self.today = TodaysCost(
             lambda: self.policies.snapshot.rules.needs_cost, lambda: self.ledger.pending()
         )
+        self.prompts = (
+            PromptSpool(
+                redact=config.redact_stored_prompts, retention_days=config.prompt_retention_days
+            )
+            if config.store_prompts
+            else None
+        )
         self.keeper = Keeper(config.spool_dir)
         self._upkeep: asyncio.Task[None] | None = None
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
@@ -49,6 +57,8 @@ class Services:
         await asyncio.to_thread(self.health.load)
         await asyncio.to_thread(self.today.start)
         await self.desk.start()
+        if self.prompts is not None:
+            self.prompts.start()
         self._upkeep = asyncio.create_task(self._keep())
         self.transport = Transport(
             connect_timeout=self.config.connect_timeout,
@@ -89,6 +99,8 @@ class Services:
         self.health.flush()
         self.policies.stop()
         self.today.stop()
+        if self.prompts is not None:
+            self.prompts.stop(FLUSH_SECONDS)
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()
 

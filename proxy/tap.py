@@ -23,6 +23,8 @@ MAX_WHOLE = 1024 * 1024
 EDGE = 64 * 1024
 KEPT_FOR_ESTIMATE = 256 * 1024
 """Bytes of a stream that are kept, to estimate its tokens should no usage arrive."""
+KEPT_FOR_STORING = 2 * 1024 * 1024
+"""Where answers are stored: a stream repeats itself so much that these are some 50,000 tokens."""
 
 
 class Tap(Protocol):
@@ -48,6 +50,10 @@ class Tap(Protocol):
         """Generated tokens, estimated from the text that went by."""
         ...
 
+    def kept(self) -> tuple[list[bytes], bool]:
+        """The answer without its content encoding, in pieces, and whether that is all of it."""
+        ...
+
 
 class ByteTap:
     """For answers without usage to find (files, audio, lists): everything passes unread."""
@@ -67,6 +73,9 @@ class ByteTap:
 
     def estimated_output(self) -> int:
         return 0
+
+    def kept(self) -> tuple[list[bytes], bool]:
+        return [], False
 
 
 class JsonTap:
@@ -116,6 +125,9 @@ class JsonTap:
         # Not JSON, or cut off: about four bytes a token, markup and all, is an upper estimate.
         return -(-self._size // 4)
 
+    def kept(self) -> tuple[list[bytes], bool]:
+        return self._chunks, self._size <= MAX_WHOLE
+
 
 class StreamTap:
     """For server-sent events.
@@ -128,6 +140,7 @@ class StreamTap:
     __slots__ = (
         "_decoder",
         "_dialect",
+        "_keeps",
         "_kept",
         "_kept_size",
         "_seen_data",
@@ -137,13 +150,16 @@ class StreamTap:
         "rewrites",
     )
 
-    def __init__(self, dialect: Dialect, encoding: bytes, *, remove_usage: bool) -> None:
+    def __init__(
+        self, dialect: Dialect, encoding: bytes, *, remove_usage: bool, storing: bool = False
+    ) -> None:
         self.answer = Answer()
         self._dialect = dialect
         self._decoder = _Reader(encoding)
         self._splitter = EventSplitter()
         self.rewrites = remove_usage
         self._seen_data = False
+        self._keeps = KEPT_FOR_STORING if storing else KEPT_FOR_ESTIMATE
         self._kept: list[bytes] = []
         self._kept_size = 0
         self._size = 0
@@ -194,9 +210,12 @@ class StreamTap:
             tokens = tokens * self._size // self._kept_size
         return tokens
 
+    def kept(self) -> tuple[list[bytes], bool]:
+        return self._kept, self._kept_size == self._size
+
     def _keep(self, plain: bytes) -> None:
         self._size += len(plain)
-        if self._kept_size < KEPT_FOR_ESTIMATE:
+        if self._kept_size < self._keeps:
             self._kept.append(plain)
             self._kept_size += len(plain)
 
@@ -284,18 +303,25 @@ class _Reader:
 
 
 def tap_for(
-    dialect: Dialect, content_type: bytes, encoding: bytes, *, accounted: bool, remove_usage: bool
+    dialect: Dialect,
+    content_type: bytes,
+    encoding: bytes,
+    *,
+    accounted: bool,
+    remove_usage: bool,
+    storing: bool = False,
 ) -> Tap:
     """The listener for an answer, by its Content-Type and Content-Encoding.
 
-    ``accounted``: whether usage or an error is looked for at all.
+    ``accounted``: whether usage or an error is looked for at all. ``storing``: whether the
+    answer may be stored, and more of it is kept than an estimate needs.
     """
     kind = content_type.partition(b";")[0].strip().lower()
     if not accounted:
         return ByteTap()
     if kind == b"text/event-stream":
         remove_usage = remove_usage and readable(encoding)
-        return StreamTap(dialect, encoding, remove_usage=remove_usage)
+        return StreamTap(dialect, encoding, remove_usage=remove_usage, storing=storing)
     if kind == b"application/json" or kind.endswith(b"+json"):
         return JsonTap(dialect, encoding)
     return ByteTap()

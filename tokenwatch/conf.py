@@ -179,7 +179,7 @@ class Config:
     cache_similarity_threshold: float = _setting(number(0, 2), "0.05")
     cache_timeout_ms: int = _setting(integer(1), "50")
 
-    # Stored prompts (not in this version yet)
+    # Stored prompts
     store_prompts: bool = _setting(boolean, "false")
     redact_stored_prompts: bool = _setting(boolean, "true")
     prompt_retention_days: int = _setting(integer(1), "30")
