@@ -13,7 +13,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -22,7 +22,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.helpers import TimerContext
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -44,6 +43,7 @@ READ_BUFFER = 256 * 1024
 """Bytes read ahead of a slow client before the upstream's socket is left alone."""
 WHOLE_BODY = 1024 * 1024
 """Bytes of a body that go to the socket at once; longer ones as it takes them."""
+MAX_ORIGINS = 1000
 MAX_SWEEP = 0.25
 """Seconds between two looks for exchanges whose overall time is over."""
 KEEPALIVE = 60.0
@@ -76,14 +76,6 @@ class _WatchedHandler(ResponseHandler):
             self._payload.set_exception(exc)
 
 
-class _Writer(StreamWriter):
-    """Hands all to the socket's transport at once and waits for nothing: the body is in memory
-    anyway, and an upstream that answers before it has read all of it is heard at once."""
-
-    async def drain(self) -> None:
-        pass
-
-
 class _Request(ClientRequest):
     """A request that adds nothing to the client's headers."""
 
@@ -97,26 +89,11 @@ class _Request(ClientRequest):
     def request_info(self) -> RequestInfo:
         return _NO_INFO  # only aiohttp's error texts would use it
 
-    async def send_whole(self, connection: Connection, body: bytes) -> ClientResponse:
-        """Send head and body with one write, without a task for the body."""
-        protocol = connection.protocol
-        assert protocol is not None
-        writer = _Writer(protocol, self.loop)
-        path = str(self.url) if self.proxy and not self.is_ssl() else self.url.raw_path_qs
-        await writer.write_headers(f"{self.method} {path} HTTP/1.1", self.headers)
-        await writer.write_eof(body)
-        return ClientResponse(
-            self.method,
-            self.url,
-            writer=None,
-            continue100=None,
-            timer=self._timer,
-            request_info=_NO_INFO,
-            traces=[],
-            loop=self.loop,
-            session=self._session,
-            stream_writer=writer,
-        )
+
+class _Sent:
+    """Stands for the writer of a request that went out whole."""
+
+    output_size = 0
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -178,6 +155,30 @@ class Exchange:
             self._response.close()
 
 
+class _Asked(NamedTuple):
+    """A request as it is to be sent."""
+
+    method: str
+    url: URL
+    host: str
+    headers: RawHeaders
+    body: Body
+
+    def wire(self) -> bytes:
+        """The bytes of a request whose body is in memory.
+
+        Raises:
+            ConnectFailed: a header holds a line break, which would make it two.
+        """
+        assert isinstance(self.body, bytes)
+        fields = b"".join([b"%b: %b\r\n" % pair for pair in self.headers])
+        if fields.count(b"\n") != len(self.headers) or fields.count(b"\r") != len(self.headers):
+            raise ConnectFailed("a header holds a line break")
+        line = f"{self.method} {self.url.raw_path_qs} HTTP/1.1\r\nHost: {self.host}\r\n"
+        length = b"Content-Length: %d\r\n\r\n" % len(self.body)
+        return b"".join((_bytes(line), fields, length, self.body))
+
+
 class _Deadline(TimerContext):
     """The overall time of one exchange, checked by the transport's sweep.
 
@@ -210,6 +211,7 @@ class Transport:
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
         self._proxies: dict[tuple[str, str], URL | None] = {}
+        self._origins: dict[tuple[str, str], _Request] = {}
         self._deadlines: set[_Deadline] = set()
         self._sweep_every = min(MAX_SWEEP, overall_timeout / 10)
         self._sweeper = self._loop.call_later(self._sweep_every, self._sweep)
@@ -252,18 +254,17 @@ class Transport:
         overall = self._overall_timeout if overall_timeout is None else overall_timeout
         deadline = _Deadline(self._loop, self._deadlines, self._loop.time() + overall)
         connecting = _connecting(connect_timeout) if connect_timeout else self._connect_timeout
+        asked = _Asked(method, target, host, headers, body)
         try:
             try:
-                fields = _text_headers(host, headers)
-                return await self._exchange(method, target, fields, body, deadline, connecting)
+                return await self._exchange(asked, deadline, connecting)
             except _StaleConnection as stale:
                 if _is_stream(body):
                     raise Dropped(_reason(stale.reason)) from stale.reason
             # Every other idle connection to this host may be as dead: they are of the same age.
             self._drop_idle(target)
             try:
-                fields = _text_headers(host, headers)
-                return await self._exchange(method, target, fields, body, deadline, connecting)
+                return await self._exchange(asked, deadline, connecting)
             except _StaleConnection as stale:
                 raise Dropped(_reason(stale.reason)) from stale.reason
         except BaseException as exc:
@@ -273,37 +274,54 @@ class Transport:
             raise
 
     async def _exchange(
-        self,
-        method: str,
-        url: URL,
-        headers: CIMultiDict[str],
-        body: Body,
-        deadline: _Deadline,
-        connecting: ClientTimeout,
+        self, asked: "_Asked", deadline: _Deadline, connecting: ClientTimeout
     ) -> Exchange:
-        small = isinstance(body, bytes) and len(body) <= WHOLE_BODY
-        request = _Request(
-            method,
-            url,
-            headers=headers,
-            data=None if small else body,
-            loop=self._loop,
-            timer=deadline,
-            session=self._session,
-            proxy=self._proxy(url),
-            # A body of unknown length can only be sent in chunks.
-            chunked=(_is_stream(body) and "Content-Length" not in headers) or None,
-        )
+        proxy = self._proxy(asked.url)
+        # Head and body go out with one write, and past aiohttp's request, which would cost as
+        # much as all the rest of the sending.
+        whole = proxy is None and isinstance(asked.body, bytes) and len(asked.body) <= WHOLE_BODY
+        request = self._origin(asked) if whole else self._request(asked, deadline, proxy)
         connection: Connection | None = None
         try:
             with deadline:
                 connection = await self._connect(request, connecting)
-                response = await self._converse(request, connection, body, deadline)
+                response = await self._converse(
+                    asked, None if whole else request, connection, deadline
+                )
         except BaseException:
             if connection is not None:
                 connection.close()
             raise
         return Exchange(response, deadline)
+
+    def _request(self, asked: "_Asked", deadline: _Deadline, proxy: URL | None) -> _Request:
+        headers = _text_headers(asked.host, asked.headers)
+        if isinstance(asked.body, bytes):
+            headers["Content-Length"] = str(len(asked.body))
+        return _Request(
+            asked.method,
+            asked.url,
+            headers=headers,
+            data=asked.body,
+            loop=self._loop,
+            timer=deadline,
+            session=self._session,
+            proxy=proxy,
+            # A body of unknown length can only be sent in chunks.
+            chunked=(_is_stream(asked.body) and "Content-Length" not in headers) or None,
+        )
+
+    def _origin(self, asked: "_Asked") -> _Request:
+        """What the connector connects by: one request stands for all to an origin."""
+        key = (asked.url.scheme, asked.host)
+        found = self._origins.get(key)
+        if found is None:
+            if len(self._origins) >= MAX_ORIGINS:
+                self._origins.clear()
+            headers = CIMultiDict([("Host", asked.host)])
+            found = _Request("GET", asked.url, headers=headers, loop=self._loop)
+            self._origins[key] = found
+        return found
 
     async def _connect(self, request: ClientRequest, limits: ClientTimeout) -> Connection:
         try:
@@ -314,14 +332,18 @@ class Transport:
             raise ConnectFailed(_reason(exc)) from exc
 
     async def _converse(
-        self, request: _Request, connection: Connection, body: Body, deadline: _Deadline
+        self,
+        asked: "_Asked",
+        request: _Request | None,
+        connection: Connection,
+        deadline: _Deadline,
     ) -> ClientResponse:
         protocol = connection.protocol
         assert protocol is not None
         reused = getattr(protocol, "served", False)
         protocol.set_response_params(
             timer=deadline,
-            skip_payload=request.method == "HEAD",
+            skip_payload=asked.method == "HEAD",
             read_until_eof=True,
             auto_decompress=False,
             read_bufsize=READ_BUFFER,
@@ -330,9 +352,8 @@ class Transport:
             max_headers=MAX_HEADERS,
         )
         try:
-            if isinstance(body, bytes) and len(body) <= WHOLE_BODY:
-                request.headers["Content-Length"] = str(len(body))
-                response = await request.send_whole(connection, body)
+            if request is None:
+                response = self._send_whole(asked, protocol, deadline)
             else:
                 response = await request.send(connection)
             try:
@@ -353,6 +374,28 @@ class Transport:
             response.close()
             raise BadAnswer("the upstream sent control characters in a header")
         return response
+
+    def _send_whole(
+        self, asked: "_Asked", protocol: ResponseHandler, deadline: _Deadline
+    ) -> ClientResponse:
+        transport = protocol.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the connection was closed")
+        # Waits for nothing: the body is in memory anyway, and an upstream that answers before
+        # it has read all of it is heard at once.
+        transport.write(asked.wire())
+        return ClientResponse(
+            asked.method,
+            asked.url,
+            writer=None,
+            continue100=None,
+            timer=deadline,
+            request_info=_NO_INFO,
+            traces=[],
+            loop=self._loop,
+            session=self._session,
+            stream_writer=_SENT,
+        )
 
     def _drop_idle(self, url: URL) -> None:
         for key in [k for k in self._connector._conns if k.host == url.host and k.port == url.port]:
@@ -380,6 +423,7 @@ _NOT_OURS_TO_ADD: CIMultiDict[None] = CIMultiDict(
     (name, None) for name in ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 )
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_SENT: Any = _Sent()
 _NO_INFO = RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()))
 
 
@@ -399,6 +443,14 @@ def _text_headers(host: str, headers: RawHeaders) -> CIMultiDict[str]:
     except UnicodeDecodeError:
         fields = [(_decoded(name), _decoded(value)) for name, value in headers]
     return CIMultiDict([("Host", host), *fields])
+
+
+def _bytes(text: str) -> bytes:
+    """A path came as bytes and was read as Latin-1; a configured URL may hold other letters."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
 
 
 def _decoded(raw: bytes) -> str:
