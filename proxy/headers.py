@@ -5,6 +5,7 @@ Everything passes in order, duplicates included, except what belongs to one conn
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -88,10 +89,12 @@ def text(headers: Mapping[bytes, bytes], name: bytes, limit: int) -> str:
     return clean(raw.decode("utf-8", "replace"), limit)
 
 
+@lru_cache(maxsize=4096)
 def clean(value: str, limit: int) -> str:
-    """Text that any database and terminal takes: printable, trimmed, at most ``limit`` long."""
-    if not value:
-        return value
+    """Text that any database and terminal takes: printable, trimmed, at most ``limit`` long.
+
+    Remembered, as names, paths and reasons are nearly always the same few.
+    """
     value = value[:limit].strip()
     if value.isprintable():
         return value

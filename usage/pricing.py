@@ -152,12 +152,47 @@ def price(usage: TokenUsage, rates: Rates) -> Decimal | None:
     """The cost in US dollars, rounded half-even to `PLACES`; None where a rate is unknown."""
     row = rates.row_for(usage.prompt_total) if rates.long else rates.base
     total: int | Fraction = 0
-    for quantity, numerator in zip(quantities(usage, rates), row.numerators, strict=True):
+    counted = _text_only(usage) or quantities(usage, rates)
+    for quantity, numerator in zip(counted, row.numerators, strict=True):
         if quantity:
             if numerator is None:
                 return None
             total += quantity * numerator
     return _dollars(_rounded(total * _SCALE, row.denominator))
+
+
+def _text_only(usage: TokenUsage) -> tuple[int, ...] | None:
+    """`quantities` of what nearly all requests use, in a fraction of the time; else None."""
+    if (
+        usage.reasoning
+        or usage.input_audio
+        or usage.output_audio
+        or usage.cache_read_audio
+        or usage.input_image
+        or usage.output_image
+        or usage.cache_read_image
+        or usage.audio_seconds
+    ):
+        return None
+    return (
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.cache_write_1h,
+        usage.output,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        usage.web_searches,
+        usage.file_searches,
+        0,
+        usage.characters,
+        1,
+    )
 
 
 def quantities(usage: TokenUsage, rates: Rates) -> tuple[int | Fraction, ...]:

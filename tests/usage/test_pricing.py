@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenwatch.tokens import TokenUsage
+from usage import pricing
 from usage.pricing import UNITS, PriceList, breakdown, price, resolve_rates
 
 FLAT = {"input": Fraction(3), "output": Fraction(15)}
@@ -174,3 +175,20 @@ def test_one_rate_for_all_input_and_one_for_all_output_bills_every_token_once(us
     exact = usage.prompt_total * prices["input"] + usage.output * prices["output"]
     assert cost is not None
     assert abs(Fraction(cost) - exact / 1_000_000) <= Fraction(1, 2 * 10**10)
+
+
+@given(
+    st.builds(
+        TokenUsage,
+        **{
+            name: st.integers(0, 10**6)
+            for name in ("input", "cache_read", "cache_write", "cache_write_1h", "output")
+        },
+        web_searches=st.integers(0, 3),
+        file_searches=st.integers(0, 3),
+        characters=st.integers(0, 9),
+    )
+)
+def test_the_short_way_to_the_quantities_agrees_with_the_general_one(usage):
+    prices = resolve_rates(PriceList({"input": Fraction(1)}))
+    assert pricing._text_only(usage) == pricing.quantities(usage, prices)
