@@ -34,7 +34,7 @@ def _habit(at: int, x: str, y: str, *, uniform: bool, upper: bool) -> bool:
         return False
     if at == 0 and x[1:] == y[1:]:  # the beginning of a sentence
         return True
-    if "_" in x or (_inner_capital(x) or _inner_capital(y)) and not upper:
+    if "_" in x or (not upper and (_inner_capital(x) or _inner_capital(y))):
         return word in words.BRANDS
     return uniform
 

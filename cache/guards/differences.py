@@ -11,8 +11,8 @@ from cache.guards.rewriting import Canonical
 from cache.guards.text import scripts
 from cache.guards.verdict import Verdict
 
-_NEGATIONS = frozenset(
-    "not no never none nor neither without cannot except unless nothing no-one stop avoid".split()
+_NEGATIONS = words.word_set(
+    "not no never none nor neither without cannot except unless nothing no-one stop avoid"
 )
 _SHOWN = 120
 

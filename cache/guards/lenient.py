@@ -11,12 +11,12 @@ from cache.guards import words
 from cache.guards.capitals import UPPER, style
 from cache.guards.rewriting import Canonical
 
-_DROPPED = frozenset("really actually currently usually normally typically any".split())
-_PREPOSITIONS = frozenset(
+_DROPPED = words.word_set("really actually currently usually normally typically any")
+_PREPOSITIONS = words.word_set(
     "in on at for from to with without during under by via using inside of about into over "
-    "through between before after".split()
+    "through between before after"
 )
-_COMPARING = frozenset("than before after over under between more less not".split())
+_COMPARING = words.word_set("than before after over under between more less not")
 _NEAR = {
     "delete": "remove", "deleting": "removing", "create": "make", "creating": "making",
     "build": "make", "update": "change", "modify": "change", "alter": "change", "edit": "change",
@@ -60,9 +60,10 @@ def _named(word: str, original: str) -> bool:
     """Whether its capitals make another word of it."""
     if word in words.BRANDS:
         return False
-    return original[1:] != word[1:] and bool(original) or (
-        original[:1].isupper() and (word in words.HOMOGRAPHS or word == "a")
-    )
+    if not original:
+        return False
+    distinct = original[:1].isupper() and (word in words.HOMOGRAPHS or word == "a")
+    return distinct or original[1:] != word[1:]
 
 
 def _article(word: str, following: str) -> bool:

@@ -7,8 +7,8 @@ from cache.guards import words
 _BREAKS = frozenset({",", ".", "!", ":", ";", "-", "–", "—", "\n", "...", "?"})
 _ENDS = frozenset({"?", "!", ".", "...", ",", ";", "\n"})
 _NEED_A_BREAK = frozenset({"well", "ok", "okay"})
-_CLAUSE = frozenset(
-    "what how why where when who which whose if whether what's how's where's when's who's".split()
+_CLAUSE = words.word_set(
+    "what how why where when who which whose if whether what's how's where's when's who's"
 )
 _AFTER_A_PAUSE = _BREAKS | _CLAUSE | words.HESITATION | {"so", "can", "do", "does", "is", "are"}
 _ASKED = frozenset({"can", "could", "would", "will"})

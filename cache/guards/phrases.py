@@ -5,8 +5,8 @@ from cache.guards import words
 Line = tuple[list[str], list[str]]
 """Tokens, and the spelling of each in the text."""
 
-_PRONOUNS = frozenset("i you we they he she it".split())
-_AUXILIARIES = frozenset("can should is are am was were will would could must".split())
+_PRONOUNS = words.word_set("i you we they he she it")
+_AUXILIARIES = words.word_set("can should is are am was were will would could must")
 
 
 def _rules() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
@@ -58,7 +58,7 @@ def reorder(tokens: list[str], originals: list[str], *, indirect: bool) -> Line:
 
 
 def _fronted(tokens: list[str], originals: list[str]) -> Line:
-    """"For a delayed train, how do I …": the phrase goes to the end, without the comma."""
+    """ "For a delayed train, how do I …": the phrase goes to the end, without the comma."""
     if tokens.count(",") != 1 or tokens[0] not in words.FRONTED:
         return tokens, originals
     comma = tokens.index(",")
@@ -93,7 +93,7 @@ def _direct(tokens: list[str], originals: list[str]) -> Line:
 
 
 def _inverted(tokens: list[str], originals: list[str]) -> Line | None:
-    """"I can park": "can I park"; "I park": "do I park"."""
+    """ "I can park": "can I park"; "I park": "do I park"."""
     if len(tokens) < 2 or tokens[0] not in _PRONOUNS:
         return None
     if tokens[1] in _AUXILIARIES:
@@ -105,7 +105,7 @@ def _inverted(tokens: list[str], originals: list[str]) -> Line | None:
 
 
 def _gap(tokens: list[str], originals: list[str]) -> Line:
-    """"How much does X cost": "how much is X"; "what does X mean": "what is the meaning of X"."""
+    """ "How much does X cost": "how much is X"; "what does X mean": "what is the meaning of X"."""
     for asked in (["how", "much", "do"], ["what", "do"]):
         begin = len(asked)
         if tokens[:begin] == asked and tokens[-1] == "cost" and len(tokens) > begin + 1:

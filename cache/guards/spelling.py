@@ -1,4 +1,4 @@
-"""A word as the lists write it: contractions in full, one spelling, one of the equivalents. Pure."""
+"""A word as the lists write it: in full, in one spelling, one of the equivalents. Pure."""
 
 from functools import lru_cache
 

@@ -7,24 +7,26 @@ out. Pure data.
 """
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, for lists that read as lines."""
     return frozenset(text.split())
 
 
 # --- Which texts the lists are for -------------------------------------------------------
 
-ENGLISH = _words(
+ENGLISH = word_set(
     "the what what's whats how how's why where where's when who who's which is are does did can "
     "could should would will my your our their his her this these those of with from and "
-    "please you there here i'm i've i'd it's don't doesn't isn't can't won't explain write give tell show list"
+    "please you there here i'm i've i'd it's don't doesn't isn't can't won't "
+    "explain write give tell show list"
 )
 """Words that common languages in Latin letters do not share."""
-RATHER_ENGLISH = _words(
+RATHER_ENGLISH = word_set(
     "a an in to for on at be do need i me we if any some about not name find make get have may "
     "two three four five six seven eight nine ten suggest convert between than into as by or and"
 )
 """Two of these are as good as one of those."""
-NOT_ENGLISH = _words(
+NOT_ENGLISH = word_set(
     "der das und ist ein eine nicht wie ich wir sie mit für auf dem wo warum wann kann "
     "le les une des du dans que qui où je vous comment quel quelle puis avec pas "
     "el por qué cómo para una mi tu puedo dónde cuál del "
@@ -37,11 +39,11 @@ NOT_ENGLISH = _words(
 
 # --- Politeness and fillers --------------------------------------------------------------
 
-HESITATION = _words("um umm uh uhm uhh erm hmm")
-HESITATION_AT_A_PAUSE = _words("er hm mm")
+HESITATION = word_set("um umm uh uhm uhh erm hmm")
+HESITATION_AT_A_PAUSE = word_set("er hm mm")
 """Words in their own right, elsewhere than at the beginning or after a comma."""
-POLITE = _words("please pls plz kindly")
-MENTIONS = _words(
+POLITE = word_set("please pls plz kindly")
+MENTIONS = word_set(
     "say says saying said spell spelled spelling pronounce translate translates write writing "
     "word words phrase mean means meaning type respond reply answer add use put include without "
     "of to for with by from in on and or the a an my your no than as like about between after "
@@ -69,25 +71,27 @@ please and thank you|please and thanks|kind regards|best regards
 INDIRECT = """
 could you tell me|can you tell me|would you tell me|will you tell me|tell me|let me know
 could you let me know|can you let me know|do you know|would you know|do you happen to know
-i want to know|i would like to know|i'd like to know|i'd love to know|i'm wondering|i need to know|i was wondering|i am wondering|i wonder
+i want to know|i would like to know|i'd like to know|i'd love to know|i need to know
+i was wondering|i am wondering|i'm wondering|i wonder
 i would love to know|could anyone tell me|can anyone tell me|can someone tell me
 could someone tell me|does anyone know|does anybody know|would you mind telling me
 """
 """They make a question of a clause: "tell me where it is", "where is it"."""
-TO_BE_TOLD_LATER = _words("tell let")
+TO_BE_TOLD_LATER = word_set("tell let")
 """But "tell me when it is done" is to be told then, and "let me know if …" no question."""
-TASKS = _words(
+TASKS = word_set(
     "write explain summarize translate describe list give show compare generate rewrite suggest "
     "recommend convert rephrase paraphrase proofread draft outline calculate compute define"
 )
 """Orders to an assistant: "can you explain …" is one, "can you process refunds" is not."""
 
-ABOUT_WORDS = _words(
+ABOUT_WORDS = word_set(
     "spell spells spelled spelling spellings pronounce pronounced pronunciation synonym synonyms "
     "antonym antonyms plural singular letters syllable syllables rhyme rhymes rhyming anagram "
     "palindrome grammar grammatical contraction contractions abbreviation abbreviations word words "
     "phrase phrases mean means meaning definition etymology translate translation say vowel vowels "
-    "sentence sentences apostrophe hyphen hyphenated capitalize capitalized british american conjugate prefix suffix"
+    "sentence sentences apostrophe hyphen hyphenated capitalize capitalized british american "
+    "conjugate prefix suffix"
 )
 """Where one of these stands, the text may speak of its own words: none is exchanged."""
 
@@ -109,23 +113,23 @@ CONTRACTIONS = {
     "let's": "let us", "whats": "what is", "wheres": "where is", "hows": "how is",
     "gonna": "going to", "wanna": "want to",
 }  # fmt: skip
-IS_AFTER = _words("what where how who when why that there here it he she")
+IS_AFTER = word_set("what where how who when why that there here it he she")
 """``'s`` after these is "is" …"""
-NOT_IS_BEFORE = _words("been got had done gone become happened taken made given")
+NOT_IS_BEFORE = word_set("been got had done gone become happened taken made given")
 """… unless one of these follows, where it may be "has"."""
-WOULD_BEFORE = _words("like love prefer rather")
+WOULD_BEFORE = word_set("like love prefer rather")
 """``'d`` before these is "would"."""
 
-OUR = _words(
+OUR = word_set(
     "colour favour favourite flavour honour humour labour neighbour neighbourhood rumour "
     "behaviour harbour vapour odour endeavour tumour rigour vigour"
 )
 """Written with "or" elsewhere, as are their inflections."""
-DOUBLED = _words(
+DOUBLED = word_set(
     "cancel travel model label signal fuel counsel total channel tunnel marvel quarrel"
 )
 """The last letter is doubled in British English: cancelled, canceled."""
-NOT_IZE = _words("exercise otherwise precise promise premise expertise likewise practise")
+NOT_IZE = word_set("exercise otherwise precise promise premise expertise likewise practise")
 
 SPELLING = {
     "an": "a", "centre": "center", "centres": "centers", "theatre": "theater",
@@ -147,10 +151,8 @@ SPELLING = {
 
 # --- Words that mean the same ------------------------------------------------------------
 
-NUMBERS = {
-    word: str(value)
-    for value, word in enumerate("two three four five six seven eight nine ten".split(), 2)
-}
+_FROM_TWO = "two three four five six seven eight nine ten"
+NUMBERS = {word: str(value) for value, word in enumerate(_FROM_TWO.split(), 2)}
 """Not "one": it is a pronoun more often than a number."""
 
 EQUIVALENTS = {
@@ -172,7 +174,7 @@ EQUIVALENTS = {
     "u.k": "uk", "u.s": "usa", "u.s.a": "usa", "js": "javascript",
     "postgres": "postgresql", "k8s": "kubernetes", "golang": "go-language",
     "everybody": "everyone", "anybody": "anyone", "nobody": "no-one", "somebody": "someone",
-    "til": "until", "till": "until", "asap": "as-soon-as-possible", 
+    "til": "until", "till": "until", "asap": "as-soon-as-possible",
     "lorry": "truck", "lorries": "trucks",
     "aeroplane": "plane",
     "airplane": "plane", "aeroplanes": "planes", "airplanes": "planes",
@@ -238,17 +240,18 @@ explain to me => explain
 beginning of the request. "What do I need to open" is not here: it may be what I need in order
 to open, or what must be opened."""
 
-STATES = _words(
-    "know matter go look compare sound rank feel seem do stand rate fare score live belong fit qualify differ"
+STATES = word_set(
+    "know matter go look compare sound rank feel seem do stand rate fare score live belong fit "
+    "qualify differ"
 )
 """Before these "how do I" asks how I am, not how to go about it."""
 
-FRONTED = _words(
+FRONTED = word_set(
     "in on at for from to near with without during under by via using inside before after if "
     "when while"
 )
 """How a phrase begins that may stand before the question and a comma, or after it."""
-ASKING = _words(
+ASKING = word_set(
     "what how why where when who which whose is are was were do does did can could should would "
     "will have has am may must cost-of difference-between"
 )
@@ -258,7 +261,7 @@ BEGINNINGS = (ENGLISH | FRONTED | ASKING) - {"may", "will"}
 
 # --- Capitals ----------------------------------------------------------------------------
 
-HOMOGRAPHS = _words(
+HOMOGRAPHS = word_set(
     "turkey china polish march may august apple us it who aids sat pin python java rust go swift "
     "ruby perl basic oracle amazon meta windows word excel access edge shell target gap orange "
     "subway visa discover chase ally square stripe slack zoom teams notion signal telegram mint "
@@ -270,7 +273,7 @@ HOMOGRAPHS = _words(
     "hiv all some sos pie ace cad ice era opt ran rip mat map hat fit mid cod bat jet"
 )
 """A capital makes another word of these; elsewhere it is a habit of typing."""
-BRANDS = _words(
+BRANDS = word_set(
     "youtube iphone ipad github gitlab javascript typescript postgresql mysql mongodb linkedin "
     "whatsapp paypal ebay macos ios tiktok facebook openai chatgpt powerpoint wordpress icloud"
 )
