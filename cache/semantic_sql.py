@@ -82,7 +82,7 @@ def insert(rows: Sequence[NewVector]) -> None:
         ValueError: a vector has other dimensions, or no direction.
     """
     adapt = connection.ops.adapt_datetimefield_value
-    values = [
+    values: list[Any] = [
         (
             row.partition,
             row.embedder,

@@ -44,7 +44,7 @@ def as_vector(value: Any) -> Vector:
     return np.asarray(value, dtype=np.float32)
 
 
-class VectorField(models.Field):  # type: ignore[type-arg]
+class VectorField(models.Field):
     """A float32 vector of fixed length."""
 
     description = "float32 vector"

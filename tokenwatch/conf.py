@@ -119,9 +119,8 @@ def redis_url(text: str) -> str:
 def oracle_name(text: str) -> str:
     """The name of an object in Oracle, with its schema or without; it goes into SQL unquoted."""
     value = text.strip()
-    if value and not re.fullmatch(
-        r"[A-Za-z][\w$#]{0,127}(\.[A-Za-z][\w$#]{0,127})?", value, re.ASCII
-    ):
+    name = r"[A-Za-z][\w$#]{0,127}"
+    if value and not re.fullmatch(rf"{name}(\.{name})?", value, re.ASCII):
         raise ValueError("expected a name of letters, digits, _, $ and #")
     return value
 
