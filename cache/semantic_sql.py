@@ -5,7 +5,7 @@ there (`embed`). Elsewhere rows are read once into memory (`newer`). How it fail
 `DatabaseError`s pass to the caller, for whom a look-up that fails is a miss.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -168,23 +168,27 @@ def embed(text: str, model: str) -> Vector:
 
 @contextmanager
 def _vector_cursor() -> Iterator[Any]:
-    """A cursor that leaves binary floating point as the driver reads it.
+    """A cursor whose output handler leaves binary floating point alone."""
+    with connection.cursor() as cursor:
+        driver = cursor.cursor.cursor
+        driver.outputtypehandler = leaving_binary_numbers(driver.outputtypehandler)
+        yield cursor
 
-    Django's own output handler takes every number as text and reads it back as an integer or
-    a decimal, which fails on the ``1E-05`` that a distance may be.
+
+def leaving_binary_numbers(usual: Callable[..., Any]) -> Callable[..., Any]:
+    """An output handler that has BINARY_DOUBLE and BINARY_FLOAT read by the driver.
+
+    Django's own takes every number as text and reads it back as an integer or a decimal,
+    which fails on the ``1E-05`` that a distance may be.
     """
     import oracledb
 
-    with connection.cursor() as cursor:
-        driver = cursor.cursor.cursor
-        usual = driver.outputtypehandler
-        binary = (oracledb.DB_TYPE_BINARY_DOUBLE, oracledb.DB_TYPE_BINARY_FLOAT)
+    binary = (oracledb.DB_TYPE_BINARY_DOUBLE, oracledb.DB_TYPE_BINARY_FLOAT)
 
-        def handler(cursor: Any, name: str, kind: Any, *rest: Any) -> Any:
-            return None if kind in binary else usual(cursor, name, kind, *rest)
+    def handler(cursor: Any, name: str, kind: Any, *rest: Any) -> Any:
+        return None if kind in binary else usual(cursor, name, kind, *rest)
 
-        driver.outputtypehandler = handler
-        yield cursor
+    return handler
 
 
 def _text(value: Any) -> str:
