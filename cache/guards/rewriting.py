@@ -85,7 +85,7 @@ def _kept(text: str, spelled: list[str]) -> Canonical:
     """A text that the lists are not for: a full stop and spaces before signs may differ."""
     while spelled and spelled[-1] in _FULL_STOPS:
         spelled.pop()
-    payload = text if "\n" in text or '"' in text or "`" in text or "  " in text else ""
+    payload = text if "\n" in text else ""
     return Canonical(text, tuple(spelled), tuple(spelled), payload, False, False)
 
 
