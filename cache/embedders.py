@@ -59,7 +59,7 @@ class OracleEmbedder:
     """A model that was loaded into Oracle: ``VECTOR_EMBEDDING(model USING :text AS data)``.
 
     Its tokenizer is in the database. The count here is an estimate that is rather too high:
-    three letters a token, and one for every other sign.
+    two letters a token, and one for every other sign.
     """
 
     dimensions = DIMENSIONS
@@ -71,7 +71,7 @@ class OracleEmbedder:
         self._ask = ask
 
     def count_tokens(self, text: str) -> int:
-        return 2 + sum((len(found) + 2) // 3 for found in _RUNS.findall(text))
+        return 2 + sum((len(found) + 1) // 2 for found in _RUNS.findall(text))
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         from django.db import DatabaseError

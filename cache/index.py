@@ -18,6 +18,8 @@ import numpy as np
 
 from cache.embedders import Vector
 
+REPORTED_WITHIN = 0.15
+"""Up to this distance a candidate that is not served is looked for and reported, for review."""
 HEAD = 96
 """Dimensions of the first step."""
 TWO_STEPS_FROM = 4096

@@ -27,14 +27,12 @@ from cache import semantic_sql
 from cache.embedders import Embedder, EmbedderMissing, EmbeddingError, Vector, make
 from cache.embedding_thread import EmbeddingThread
 from cache.guards import STRICT, Verdict, judge
-from cache.index import VectorIndex
+from cache.index import REPORTED_WITHIN, VectorIndex
 from cache.search import MemorySearch, OracleSearch, Search
 from cache.semantic_sql import NewVector
 
 CANDIDATES = 5
 """Nearest entries that the guards look at: a look-alike may be nearer than the paraphrase."""
-REPORTED_WITHIN = 0.15
-"""Up to this distance a candidate that is not served is reported, for review."""
 REMEMBERED = 256
 """Vectors of texts looked up, kept for when their answers are added."""
 LOG_EVERY = 60.0
