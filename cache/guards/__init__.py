@@ -13,6 +13,7 @@ Pure. How it fails: it cannot; whatever it does not understand is a refusal with
 from cache.guards.differences import refusal
 from cache.guards.lenient import loose_form
 from cache.guards.rewriting import canonical
+from cache.guards.shortcut import plain_difference
 from cache.guards.text import normalised
 from cache.guards.verdict import LENIENT, STRICT, Verdict
 
@@ -28,6 +29,8 @@ def judge(new: str, cached: str, level: str = STRICT) -> Verdict:
     a, b = normalised(new), normalised(cached)
     if a == b:
         return Verdict(True, "equal")
+    if level == STRICT and (refused := plain_difference(a, b)):
+        return refused
     first, second = canonical(a), canonical(b)
     if not (first.english or second.english):
         if (first.tokens, first.payload) == (second.tokens, second.payload):

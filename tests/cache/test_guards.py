@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.guards import LENIENT, STRICT, Verdict, judge
+from cache.guards.rewriting import canonical
+from cache.guards.text import normalised
 from tests.cache.pairs import Pair, fow_cache, own
 
 LOOKALIKES = [pair for pair in own() if not pair.same]
@@ -149,3 +151,57 @@ def test_what_is_strictly_right_is_leniently_right(a: str, b: str) -> None:
 def test_another_number_is_never_served(text: str, x: int, y: int) -> None:
     for level in (STRICT, LENIENT):
         assert judge(f"{text} {x}", f"{text} {y}", level).serve == (x == y)
+
+
+# --- Long texts ---------------------------------------------------------------------------
+
+CONTEXT = (
+    "I have a spreadsheet with the monthly sales of our three stores and I'd like to know how "
+    "they compare with last year, given that we moved one of them in May and didn't open the "
+    "new one until the end of June. The residents' parking is behind the second one, which has "
+    "1,200 visitors a week. "
+) * 2
+
+
+@pytest.mark.parametrize("before", [CONTEXT, CONTEXT[:-1] + "\n"], ids=["line", "lines"])
+def test_the_shortcut_for_long_texts_never_changes_a_verdict(
+    before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [(before + pair.new, before + pair.cached) for pair in own()]
+    with_it = [judge(*pair).serve for pair in pairs]
+    monkeypatch.setattr("cache.guards.plain_difference", lambda a, b: None)
+    without = [judge(*pair).serve for pair in pairs]
+    assert with_it == without
+    assert any(with_it)
+
+
+@given(PROSE, PROSE, PROSE)
+def test_nor_wherever_the_texts_differ(a: str, b: str, c: str) -> None:
+    for new, cached in ((a, b), (f"{a} {CONTEXT}", f"{b} {CONTEXT}")):
+        longer = judge(f"{new} {CONTEXT} {c}", f"{cached} {CONTEXT} {c}").serve
+        full = canonical(normalised(f"{new} {CONTEXT} {c}")).means(
+            canonical(normalised(f"{cached} {CONTEXT} {c}"))
+        )
+        assert longer == (full or f"{new} {CONTEXT} {c}" == f"{cached} {CONTEXT} {c}")
+
+
+@pytest.mark.parametrize(
+    ("new", "cached", "reason"),
+    [
+        ("Is 5 enough?", "Is 6 enough?", "number"),
+        ("Which store is best?", "Which store is worst?", "word"),
+        ("Is it Rome?", "Is it Oslo?", "name"),
+    ],
+)
+def test_a_difference_at_the_end_of_a_long_text_is_named(
+    new: str, cached: str, reason: str
+) -> None:
+    verdict = judge(CONTEXT + new, CONTEXT + cached)
+    assert (verdict.serve, verdict.reason) == (False, reason)
+    assert len(verdict.detail.split()) == 3
+
+
+def test_politeness_around_a_long_text_is_no_difference() -> None:
+    text = f"{CONTEXT}What is the total of 1,200 visitors?"
+    polite = f"Hi, {CONTEXT.replace('1,200', '1200')}What's the total of 1200 visitors? Thanks!"
+    assert judge(polite, text).serve
