@@ -103,6 +103,17 @@ def normalised(rows: Sequence[Matrix]) -> Matrix:
     return unit
 
 
+def problem(kind: str) -> str:
+    """One line for the start where an embedder is not installed; empty where it is.
+
+    It loads nothing, so it does not see a file that is damaged.
+    """
+    from cache import minilm
+
+    checks = {ONNX: minilm.onnx_problem, SENTENCE_TRANSFORMERS: minilm.torch_problem}
+    return checks[kind]() if kind in checks else ""
+
+
 def make(kind: str, *, oracle_model: str = "") -> Embedder:
     """The embedder of a setting's value. It may take seconds to load.
 

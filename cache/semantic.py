@@ -30,6 +30,7 @@ from cache.guards import STRICT, Verdict, judge
 from cache.index import REPORTED_WITHIN, VectorIndex
 from cache.search import MemorySearch, OracleSearch, Search
 from cache.semantic_sql import NewVector
+from tokenwatch.conf import Config
 
 CANDIDATES = 5
 """Nearest entries that the guards look at: a look-alike may be nearer than the paraphrase."""
@@ -113,6 +114,16 @@ class Settings:
     threshold: float = 0.05
     guards: str = STRICT
     memory_mb: int = 256
+
+    @classmethod
+    def of(cls, config: Config) -> "Settings":
+        return cls(
+            embedder=config.embedder,
+            oracle_model=config.oracle_embedding_model,
+            threshold=config.cache_similarity_threshold,
+            guards=config.cache_guards,
+            memory_mb=config.cache_memory_mb,
+        )
 
 
 class SemanticTier:

@@ -52,7 +52,8 @@ def style(text: str) -> str:
         return LOWER
     if text == text.upper():
         return UPPER
-    long = [part for part in parts if part.isalpha() and len(part) > 3]
-    if len(long) > 1 and all(part[0].isupper() for part in long):
+    bare = [part.strip("?.!,") for part in parts]
+    long = [part for part in bare if part.isalpha() and len(part) > 2]
+    if len(long) > 2 and all(part[0].isupper() for part in long):
         return TITLE
     return MIXED

@@ -40,7 +40,7 @@ def strip_opening(lower: list[str]) -> tuple[int, bool, bool]:
         while at < len(lower) and (
             lower[at] in words.HESITATION
             or lower[at] in words.HESITATION_AT_A_PAUSE
-            or lower[at] in words.POLITE
+            or _asks_politely(lower, at)
             or (begin and lower[at] in _BREAKS)
         ):
             at += 1
@@ -54,6 +54,11 @@ def strip_opening(lower: list[str]) -> tuple[int, bool, bool]:
         if not length or at + length >= len(lower):
             return (at if at < len(lower) else begin), indirect, ordered
         begin = at + length
+
+
+def _asks_politely(lower: list[str], at: int) -> bool:
+    following = lower[at + 1] if at + 1 < len(lower) else ""
+    return lower[at] in words.POLITE and following not in words.PLEASED
 
 
 def _opening(lower: list[str], at: int, *, first: bool) -> int:

@@ -124,4 +124,8 @@ def _hesitation(word: str, spelled: str, lower: list[str], i: int) -> bool:
 
 
 def _polite(word: str, lower: list[str], i: int) -> bool:
-    return word in words.POLITE and (i == 0 or lower[i - 1] not in words.MENTIONS)
+    if word not in words.POLITE:
+        return False
+    if i == 0:
+        return len(lower) > 1 and lower[1] not in words.PLEASED
+    return lower[i - 1] not in words.MENTIONS

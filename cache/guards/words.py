@@ -43,6 +43,8 @@ HESITATION = word_set("um umm uh uhm uhh erm hmm")
 HESITATION_AT_A_PAUSE = word_set("er hm mm")
 """Words in their own right, elsewhere than at the beginning or after a comma."""
 POLITE = word_set("please pls plz kindly")
+PLEASED = word_set("the a an my your his her our their him them me us everyone everybody it")
+"""After these, a "please" at the beginning is a verb."""
 MENTIONS = word_set(
     "say says saying said spell spelled spelling pronounce translate translates write writing "
     "word words phrase mean means meaning type respond reply answer add use put include without "

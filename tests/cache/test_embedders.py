@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from cache import build_onnx, minilm
-from cache.embedders import EmbedderMissing, EmbeddingError, OracleEmbedder, Vector, make
+from cache.embedders import EmbedderMissing, EmbeddingError, OracleEmbedder, Vector, make, problem
 from cache.minilm import OnnxEmbedder, TorchEmbedder
 from tests.cache.pairs import own
 from tokenwatch.conf import load
@@ -89,6 +89,16 @@ def test_packages_that_are_missing_are_named_with_what_to_do(
         monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(EmbedderMissing, match=f"the embedder {kind} is not installed: run"):
         make(kind)
+
+
+def test_the_start_can_tell_what_is_missing_without_loading_it(
+    onnx: OnnxEmbedder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert (problem("onnx"), problem("oracle")) == ("", "")
+    monkeypatch.setattr(minilm, "onnx_path", lambda: tmp_path / "nothing.onnx")
+    assert problem("onnx") == "the embedder onnx is not installed: run `make semantic`"
+    monkeypatch.setattr(minilm, "find_spec", lambda name: None)
+    assert "requirements-sentence-transformers.txt" in problem("sentence-transformers")
 
 
 def test_other_weights_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

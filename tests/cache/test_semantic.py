@@ -18,6 +18,7 @@ from cache.embedding_thread import EmbeddingThread
 from cache.models import CacheVector
 from cache.semantic import Found, NotFound, SemanticTier, Settings
 from tests.cache.conftest import WordEmbedder
+from tokenwatch.conf import load
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,6 +151,19 @@ async def test_a_text_that_was_looked_up_is_not_embedded_again(
     tier.add("p", "entry-1", TEXT, in_an_hour())
     await flushed(tier)
     assert words.batches == [[TEXT]]
+
+
+def test_the_settings_are_those_of_the_environment() -> None:
+    config = load(
+        {
+            "TOKENWATCH_CACHE_SIMILARITY_THRESHOLD": "0.08",
+            "TOKENWATCH_CACHE_GUARDS": "lenient",
+            "TOKENWATCH_CACHE_MEMORY_MB": "64",
+            "TOKENWATCH_EMBEDDER": "sentence-transformers",
+        }
+    )
+    assert Settings.of(config) == Settings("sentence-transformers", "", 0.08, "lenient", 64)
+    assert Settings.of(load({})) == Settings()
 
 
 # --- Failures: a miss, in time, counted and logged -----------------------------------------
