@@ -156,8 +156,6 @@ ORACLE = {"TOKENWATCH_ORACLE_USER": "u", "TOKENWATCH_ORACLE_PASSWORD": "p"}
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [
-        ({"TOKENWATCH_EMBEDDER": "word2vec"}, "TOKENWATCH_EMBEDDER"),
-        ({"TOKENWATCH_CACHE_GUARDS": "off"}, "TOKENWATCH_CACHE_GUARDS"),
         ({"TOKENWATCH_EMBEDDER": "oracle", **ORACLE}, "TOKENWATCH_ORACLE_EMBEDDING_MODEL"),
         (
             {"TOKENWATCH_EMBEDDER": "oracle", "TOKENWATCH_ORACLE_EMBEDDING_MODEL": "M"},
@@ -167,7 +165,6 @@ ORACLE = {"TOKENWATCH_ORACLE_USER": "u", "TOKENWATCH_ORACLE_PASSWORD": "p"}
             {"TOKENWATCH_ORACLE_EMBEDDING_MODEL": "M USING 'x' AS data) FROM dual --"},
             "TOKENWATCH_ORACLE_EMBEDDING_MODEL",
         ),
-        ({"TOKENWATCH_CACHE_MEMORY_MB": "0"}, "TOKENWATCH_CACHE_MEMORY_MB"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(settings: dict[str, str], variable: str) -> None:
