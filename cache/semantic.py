@@ -26,8 +26,9 @@ from django.db import DatabaseError, close_old_connections, connection
 from cache import semantic_sql
 from cache.embedders import Embedder, EmbedderMissing, EmbeddingError, Vector, make
 from cache.embedding_thread import EmbeddingThread
-from cache.guards import STRICT, Verdict, judge
+from cache.guards import STRICT, judge
 from cache.index import REPORTED_WITHIN, VectorIndex
+from cache.outcomes import Candidate, Found, NotFound
 from cache.search import MemorySearch, OracleSearch, Search
 from cache.semantic_sql import NewVector
 from tokenwatch.conf import Config
@@ -41,32 +42,7 @@ MEGABYTE = 1024 * 1024
 
 logger = logging.getLogger("tokenwatch.cache")
 
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A cached prompt near the text; ``distance`` is the cosine distance."""
-
-    entry_id: str
-    distance: float
-    text: str
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Found(Candidate):
-    """An entry to be served, unless it is gone: then forget it, and it is a miss."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotFound:
-    """Why nothing is served.
-
-    ``none`` (nothing is near), ``distance`` or ``guards`` (with the nearest candidate), ``too
-    long``, ``no embedder``, ``embedder``, ``database``, ``busy``, ``timeout`` or ``error``.
-    """
-
-    reason: str
-    nearest: Candidate | None = None
+__all__ = ["Candidate", "Found", "NotFound", "SemanticTier", "Settings"]
 
 
 @dataclass(frozen=True, slots=True)

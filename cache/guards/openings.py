@@ -6,11 +6,10 @@ from cache.guards import words
 
 _BREAKS = frozenset({",", ".", "!", ":", ";", "-", "–", "—", "\n", "...", "?"})
 _ENDS = frozenset({"?", "!", ".", "...", ",", ";", "\n"})
-_NEED_A_BREAK = frozenset({"well", "ok", "okay"})
 _CLAUSE = words.word_set(
     "what how why where when who which whose if whether what's how's where's when's who's"
 )
-_AFTER_A_PAUSE = _BREAKS | _CLAUSE | words.HESITATION | {"so", "can", "do", "does", "is", "are"}
+_AFTER_A_WORD = _BREAKS | _CLAUSE | words.HESITATION | words.ASKING | words.OPENS | words.TASKS
 _ASKED = frozenset({"can", "could", "would", "will"})
 
 Phrases = dict[str, list[tuple[str, ...]]]
@@ -64,7 +63,7 @@ def _asks_politely(lower: list[str], at: int) -> bool:
 def _opening(lower: list[str], at: int, *, first: bool) -> int:
     for phrase in _fitting(_OPENINGS, lower, at):
         following = lower[at + len(phrase)] if at + len(phrase) < len(lower) else ""
-        if phrase[0] in _NEED_A_BREAK and following not in _AFTER_A_PAUSE:
+        if len(phrase) == 1 and following not in _AFTER_A_WORD:
             continue
         if phrase == ("but",) and first:
             continue
@@ -102,6 +101,8 @@ def strip_ending(lower: list[str], begin: int) -> int:
     """Where the request ends: before thanks, "please" and the last marks."""
     end = len(lower)
     while end > begin:
+        if _is_factorial(lower, end):
+            break
         if lower[end - 1] in _ENDS or lower[end - 1] in words.HESITATION:
             end -= 1
             continue
@@ -110,6 +111,13 @@ def strip_ending(lower: list[str], begin: int) -> int:
             break
         end -= length
     return end
+
+
+def _is_factorial(lower: list[str], end: int) -> bool:
+    """Whether the last sign is that of ``5!`` or ``n!``."""
+    before = lower[end - 2] if end > 1 else ""
+    single = len(before) == 1 and before.isalpha()
+    return lower[end - 1] == "!" and (single or before[-1:].isdigit())
 
 
 def _thanks(lower: list[str], begin: int, end: int) -> int:

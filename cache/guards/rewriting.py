@@ -14,7 +14,7 @@ from cache.guards.phrases import join_phrases, reorder
 from cache.guards.spelling import written_out
 from cache.guards.text import TOKEN, is_english, without_thousands
 
-_FULL_STOPS = frozenset({".", "。", "!"})
+_FULL_STOPS = frozenset({".", "。"})
 _QUOTES = ('"', "`", "'")
 _SPECIAL = words.HESITATION | words.HESITATION_AT_A_PAUSE | words.POLITE | {","}
 

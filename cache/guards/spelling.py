@@ -4,6 +4,16 @@ from functools import lru_cache
 
 from cache.guards import words
 
+_OUR = tuple(words.OUR)
+_IZE = [
+    ("isation", "ization"),
+    ("isations", "izations"),
+    ("ise", "ize"),
+    ("ised", "ized"),
+    ("ises", "izes"),
+    ("ising", "izing"),
+]
+
 
 @lru_cache(maxsize=8192)
 def written_out(word: str, following: str) -> tuple[str, ...]:
@@ -30,18 +40,13 @@ def _contraction(word: str, following: str) -> str:
 def _spelling(word: str) -> str:
     if word in words.SPELLING:
         return words.SPELLING[word]
-    for our in words.OUR:
-        if word.startswith(our):
-            return our[:-3] + "or" + word[len(our) :] if our.endswith("our") else _inner_or(word)
+    if "our" in word and word.startswith(_OUR):
+        return word.replace("our", "or", 1)
     for stem in words.DOUBLED:
         doubled = stem + stem[-1]
         if word.startswith(doubled) and word[len(doubled) :] in ("ed", "ing", "er", "ers"):
             return stem + word[len(doubled) :]
     return _ize(word)
-
-
-def _inner_or(word: str) -> str:
-    return word.replace("our", "or", 1)
 
 
 def _ize(word: str) -> str:
@@ -52,16 +57,6 @@ def _ize(word: str) -> str:
         if word.endswith(british):
             return word[: -len(british)] + other
     return word
-
-
-_IZE = [
-    ("isation", "ization"),
-    ("isations", "izations"),
-    ("ise", "ize"),
-    ("ised", "ized"),
-    ("ises", "izes"),
-    ("ising", "izing"),
-]
 
 
 def _one_of_equals(word: str) -> str:

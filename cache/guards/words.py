@@ -57,14 +57,16 @@ OPENINGS = """
 hi|hello|hey|hiya|howdy|greetings|good morning|good afternoon|good evening
 hi there|hello there|hey there|hi team|hello team|hi all|hello all|hi everyone|hello everyone
 hi guys|hey guys|hi folks|dear team|dear support
-so|ok|okay|well
+so|ok|okay|well|sorry
 quick question|a quick question|just a quick question|i have a quick question|quick one
 silly question|silly question but|dumb question|dumb question but|stupid question
-i have a question|just wondering|sorry|excuse me|pardon me
+i have a question|just wondering|excuse me|pardon me
 sorry to bother you|sorry to bother you but|sorry to trouble you|sorry to trouble you but
 sorry silly question but|sorry but|but
 hope you are well|hope you are doing well|i hope you are well
 """
+OPENS = word_set("so ok okay i i'm i'd i've we we're my there please pls could would can does do")
+"""What may follow a greeting of one word at once, besides a question: not "Hello Kitty"."""
 ENDINGS = """
 thanks|thank you|thx|ty|cheers|many thanks|thanks a lot|thanks so much|thanks very much
 thank you so much|thank you very much|thanks in advance|thank you in advance|much appreciated
@@ -183,8 +185,7 @@ EQUIVALENTS = {
 }  # fmt: skip
 
 PHRASES = """
-how can i | how could i | how do i | how to | how might i | how am i able to => how do i
-how could i have => how could i have
+how can i | how do i | how to | how might i => how do i
 what is the way to | what are the steps to | what do i do to | what do i need to do to => how do i
 ^ is it possible to | ^ is it possible for me to | ^ am i able to | ^ may i | ^ could i => can i
 ^ is there a way to | ^ is there any way to | ^ is there a way for me to => can i
@@ -199,7 +200,7 @@ what is the cost of | what is the price of | how much is => how much is
 how much do you charge | what do you charge => how much do you charge
 how long do it usually take | how long do it take => how long do it take
 how long do it normally take | how long do it typically take => how long do it take
-where can i | where do i | where could i | where am i able to => where do i
+where can i | where do i | where could i => where do i
 who should i contact | who do i contact | who can i contact => who do i contact
 when is the deadline | what is the deadline => when is the deadline
 ^ do you have | ^ have you got | ^ do you have any | ^ have you got any => do you have
