@@ -29,7 +29,7 @@ def judge(new: str, cached: str, level: str = STRICT) -> Verdict:
     a, b = normalised(new), normalised(cached)
     if a == b:
         return Verdict(True, "equal")
-    if level == STRICT and (refused := plain_difference(a, b)):
+    if refused := plain_difference(a, b, level):
         return refused
     first, second = canonical(a), canonical(b)
     if not (first.english or second.english):

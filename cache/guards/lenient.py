@@ -29,6 +29,10 @@ _NEAR = {
 }  # fmt: skip
 
 
+LISTED = frozenset(_NEAR) | frozenset(_NEAR.values()) | _DROPPED
+"""The words, besides those that strict guards list, that may change or go."""
+
+
 def loose_form(text: Canonical) -> tuple[object, ...]:
     """What two texts must share; to be compared, not read."""
     tokens = _loose_tokens(text)
@@ -51,8 +55,8 @@ def _loose_tokens(text: Canonical) -> list[str]:
         following = text.tokens[at + 1] if at + 1 < len(text.tokens) else ""
         if _named(word, original) and not shouted:
             found.append(original)
-        elif word not in _DROPPED and not _article(_loose(word), following):
-            found.append(_loose(word))
+        elif word not in _DROPPED and not _article(loose_word(word), following):
+            found.append(loose_word(word))
     return found
 
 
@@ -71,7 +75,8 @@ def _article(word: str, following: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _loose(word: str) -> str:
+def loose_word(word: str) -> str:
+    """Its near synonym, and a noun without its number."""
     word = _NEAR.get(word, word)
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"

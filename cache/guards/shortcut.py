@@ -9,9 +9,10 @@ from collections import Counter
 
 from cache.guards import words
 from cache.guards.differences import named
+from cache.guards.lenient import LISTED, loose_word
 from cache.guards.spelling import written_out
 from cache.guards.text import TOKEN, without_thousands
-from cache.guards.verdict import Verdict
+from cache.guards.verdict import LENIENT, Verdict
 
 LONG = 300
 """Letters from which this is worth it."""
@@ -32,9 +33,10 @@ def _listed() -> frozenset[str]:
 
 
 _LISTED = _listed()
+_LOOSELY_LISTED = LISTED | frozenset(map(loose_word, LISTED | _LISTED))
 
 
-def plain_difference(new: str, cached: str) -> Verdict | None:
+def plain_difference(new: str, cached: str, level: str) -> Verdict | None:
     """The refusal, or None where only rewriting can tell."""
     if max(len(new), len(cached)) < LONG:
         return None
@@ -43,9 +45,9 @@ def plain_difference(new: str, cached: str) -> Verdict | None:
     begin = new.rfind(" ", 0, begin) + 1
     end = _common(new[: begin - 1 : -1], cached[: begin - 1 : -1]) if begin else 0
     a, b = _middle(new, begin, end), _middle(cached, begin, end)
-    first, second = Counter(_words(a)), Counter(_words(b))
+    first, second = Counter(_words(a, level)), Counter(_words(b, level))
     removed, added = list((first - second).elements()), list((second - first).elements())
-    if not any(map(_inert, removed)) and not any(map(_inert, added)):
+    if not any(_inert(word, level) for word in removed + added):
         return None
     return named(removed, added, TOKEN.findall(f"{a} {b}"))
 
@@ -69,12 +71,13 @@ def _middle(text: str, begin: int, end: int) -> str:
     return text[begin:] if word_end < 0 else text[begin:word_end]
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str, level: str) -> list[str]:
     """The words in one spelling; apostrophes at their end may differ."""
-    return [
+    found = [
         part.strip("'") for word in TOKEN.findall(text) for part in written_out(word.lower(), "")
     ]
+    return [loose_word(word) for word in found] if level == LENIENT else found
 
 
-def _inert(word: str) -> bool:
-    return word.isalnum() and word not in _LISTED
+def _inert(word: str, level: str) -> bool:
+    return word.isalnum() and word not in (_LOOSELY_LISTED if level == LENIENT else _LISTED)

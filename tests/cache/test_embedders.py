@@ -54,9 +54,11 @@ def test_the_model_is_built_from_the_weights_as_it_was(onnx: OnnxEmbedder, tmp_p
 
 @pytest.mark.slow
 def test_both_back_ends_agree(onnx: OnnxEmbedder, torch_embedder: TorchEmbedder) -> None:
-    texts = [pair.new for pair in own()] + ["word " * 250, "ünï 你好 🙂", "x = [1, 2]\n"]
-    difference = np.abs(onnx.embed(texts) - torch_embedder.embed(texts)).max()
-    assert difference < 1e-5
+    own_texts = [pair.new for pair in own()][::4]
+    texts = [*own_texts, "word " * 250, "ünï 你好 🙂", "x = [1, 2]\n"]
+    for at in range(0, len(texts), 16):
+        batch = texts[at : at + 16]
+        assert np.abs(onnx.embed(batch) - torch_embedder.embed(batch)).max() < 1e-5
     assert [onnx.count_tokens(text) for text in texts] == [
         torch_embedder.count_tokens(text) for text in texts
     ]

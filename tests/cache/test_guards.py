@@ -163,13 +163,14 @@ CONTEXT = (
 ) * 2
 
 
+@pytest.mark.parametrize("level", [STRICT, LENIENT])
 @pytest.mark.parametrize("before", [CONTEXT, CONTEXT[:-1] + "\n"], ids=["line", "lines"])
 def test_the_shortcut_for_long_texts_never_changes_a_verdict(
-    before: str, monkeypatch: pytest.MonkeyPatch
+    before: str, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = [(before + pair.new, before + pair.cached) for pair in own()]
+    pairs = [(before + pair.new, before + pair.cached, level) for pair in own()]
     with_it = [judge(*pair).serve for pair in pairs]
-    monkeypatch.setattr("cache.guards.plain_difference", lambda a, b: None)
+    monkeypatch.setattr("cache.guards.plain_difference", lambda a, b, level: None)
     without = [judge(*pair).serve for pair in pairs]
     assert with_it == without
     assert any(with_it)
