@@ -6,6 +6,7 @@ stands. Quoted spans are kept, too. Nothing is thrown away but politeness and fi
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cache.guards import words
 from cache.guards.capitals import same_capitals
@@ -54,8 +55,9 @@ def same_tokens(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
     )
 
 
+@lru_cache(maxsize=64)
 def canonical(text: str) -> Canonical:
-    """Rewrite a normalised text."""
+    """Rewrite a normalised text; one that has several candidates is rewritten once."""
     text = without_thousands(text)
     found = list(TOKEN.finditer(text))
     spelled = [match[0] for match in found]
