@@ -5,11 +5,10 @@ checked is what is executed and bound. A new query is added as one line of `STEP
 that needs rows to go on sets ``recorder.answer`` first.
 """
 
+import array
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-import array
-from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,11 +29,10 @@ from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
-from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
 from cache import semantic_sql
 from cache.embedders import OracleEmbedder
 from cache.models import CacheVector
-from experiments import feedback, report, store
+from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
 from experiments.models import ABFeedback, ABTest, Status
 from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
 from experiments.replay_store import Sent
