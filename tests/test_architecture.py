@@ -34,6 +34,8 @@ PURE = (
     "budgets/scopes.py",
     "budgets/validation.py",
     "budgets/webhook_rules.py",
+    "cache/guards/",
+    "cache/index.py",
     "experiments/assign.py",
     "experiments/intervals.py",
     "experiments/sequential.py",

@@ -7,6 +7,7 @@ derived from the result in ``tokenwatch.settings``; everything else imports `con
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -115,6 +116,15 @@ def redis_url(text: str) -> str:
     return value
 
 
+def oracle_name(text: str) -> str:
+    """The name of an object in Oracle, with its schema or without; it goes into SQL unquoted."""
+    value = text.strip()
+    name = r"[A-Za-z][\w$#]{0,127}"
+    if value and not re.fullmatch(rf"{name}(\.{name})?", value, re.ASCII):
+        raise ValueError("expected a name of letters, digits, _, $ and #")
+    return value
+
+
 def plain(text: str) -> str:
     return text.strip()
 
@@ -178,6 +188,10 @@ class Config:
     cache_ttl: int = _setting(integer(1), "86400")
     cache_similarity_threshold: float = _setting(number(0, 2), "0.05")
     cache_timeout_ms: int = _setting(integer(1), "50")
+    cache_guards: str = _setting(choice("strict", "lenient"), "strict")
+    cache_memory_mb: int = _setting(integer(1), "256")
+    embedder: str = _setting(choice("onnx", "sentence-transformers", "oracle"), "onnx")
+    oracle_embedding_model: str = _setting(oracle_name, "")
 
     # Stored prompts
     store_prompts: bool = _setting(boolean, "false")
@@ -229,6 +243,14 @@ def load(environ_: Mapping[str, str]) -> Config:
     config = Config(**values)
     if config.oracle_user and not config.oracle_password:
         raise ImproperlyConfigured(f"{PREFIX}ORACLE_PASSWORD: required with {PREFIX}ORACLE_USER")
+    if config.embedder == "oracle" and not config.oracle_embedding_model:
+        raise ImproperlyConfigured(
+            f"{PREFIX}ORACLE_EMBEDDING_MODEL: required with {PREFIX}EMBEDDER=oracle"
+        )
+    if config.embedder == "oracle" and not config.oracle_user:
+        raise ImproperlyConfigured(
+            f"{PREFIX}EMBEDDER: oracle needs Oracle as the database ({PREFIX}ORACLE_USER)"
+        )
     if config.proxy_port and config.proxy_port == config.dashboard_port:
         raise ImproperlyConfigured(
             f"{PREFIX}DASHBOARD_PORT: must differ from {PREFIX}PROXY_PORT ({config.proxy_port})"

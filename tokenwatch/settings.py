@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "budgets",
     "routing",
     "experiments",
+    "cache",
     "proxy",
 ]
 MIDDLEWARE = [

@@ -18,6 +18,19 @@ _REWRITES = (
     # LIKE in the national character set, and its one-character escape
     (r"TRANSLATE\(\s*(\S+?)\s+USING NCHAR_CS\)", r"\1"),
     (r"ESCAPE '\\'", "ESCAPE '!'"),
+    # AI Vector Search: the column's type, the approximate search, the model as a function
+    (r"\bVECTOR\(\s*\d+\s*,\s*FLOAT32\s*\)", "BLOB"),
+    (
+        r"FETCH APPROX FIRST (\d+) ROWS ONLY WITH TARGET ACCURACY \d+",
+        r"FETCH FIRST \1 ROWS ONLY",
+    ),
+    (r"VECTOR_EMBEDDING\([\w.$#]+ USING (:\w+) AS data\)", r"VECTOR_EMBEDDING(\1)"),
+    (
+        r"^CREATE VECTOR INDEX (\w+ ON \w+ \(\w+\)) ORGANIZATION"
+        r" (?:INMEMORY NEIGHBOR GRAPH|NEIGHBOR PARTITIONS)"
+        r" DISTANCE COSINE WITH TARGET ACCURACY \d+$",
+        r"CREATE INDEX \1",
+    ),
 )
 _COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in _REWRITES]
 

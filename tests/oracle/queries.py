@@ -5,6 +5,7 @@ checked is what is executed and bound. A new query is added as one line of `STEP
 that needs rows to go on sets ``recorder.answer`` first.
 """
 
+import array
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.db.models import Model
 from django.test import RequestFactory
 
@@ -26,6 +29,9 @@ from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
+from cache import semantic_sql
+from cache.embedders import OracleEmbedder
+from cache.models import CacheVector
 from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
 from experiments.models import ABFeedback, ABTest, Status
 from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
@@ -210,6 +216,44 @@ def note_events(recorder: Recorder) -> None:
     told.webhook_url, told.limit = "https://hooks.example", Decimal("0.0000000001")
     recorder.answer = _one_budget(told)
     assert webhooks.note_events(datetime.fromtimestamp(NOON, UTC)) == 1
+
+
+def new_vector(entry_id: str) -> semantic_sql.NewVector:
+    vector = np.full(384, 0.5, np.float32)
+    return semantic_sql.NewVector("p" * 64, "onnx/x", entry_id, NOW, "a prompt", vector)
+
+
+def find_nearest(recorder: Recorder) -> None:
+    recorder.answer = lambda call: [("e1", "a prompt", 1e-05)]
+    found = semantic_sql.nearest("p" * 64, "onnx/x", np.ones(384, np.float32), NOW, 5)
+    assert [(one.entry_id, one.distance, one.prompt) for one in found] == [
+        ("e1", 1e-05, "a prompt")
+    ]
+
+
+def embed_in_the_database(recorder: Recorder) -> None:
+    recorder.answer = lambda call: [(array.array("f", [0.5] * 384),)]
+    embedder = OracleEmbedder("ML.MINILM_V2", semantic_sql.embed)
+    assert embedder.embed(["a text"]).shape == (1, 384)
+
+
+def create_vector_indexes(_: Recorder) -> None:
+    with connection.cursor() as cursor:
+        for statement in semantic_sql.INDEXES.values():
+            cursor.execute(statement)
+
+
+def store_by_the_model(_: Recorder) -> None:
+    row = CacheVector(
+        partition_key="p",
+        embedder="e",
+        entry_id="1",
+        expires_at=NOW,
+        prompt="x",
+        embedding=[0.25] * 384,
+    )
+    row.save()
+    CacheVector.objects.filter(pk=1).update(embedding=[0.75] * 384)
 
 
 def _one_budget(budget: Budget) -> Callable[[Executed], Sequence[tuple[Any, ...]]]:
@@ -445,6 +489,17 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "note webhooks' events": note_events,
     "deliver a webhook": lambda _: webhooks.deliver_next(NOW, allow_private=False),
     "drop old webhooks": lambda _: webhooks.clean(NOW),
+    # the semantic cache
+    "add a vector": lambda _: semantic_sql.insert([new_vector("e1")]),
+    "add vectors": lambda _: semantic_sql.insert([new_vector(f"e{i}") for i in range(3)]),
+    "save a vector by its model": store_by_the_model,
+    "find the nearest": find_nearest,
+    "embed in the database": embed_in_the_database,
+    "read new vectors": lambda _: semantic_sql.newer("p" * 64, "onnx/x", 7, NOW, 100),
+    "delete vectors": lambda _: semantic_sql.delete([f"e{i}" for i in range(1200)]),
+    "delete expired vectors": lambda _: semantic_sql.delete_expired(NOW),
+    "clear vectors": lambda _: semantic_sql.clear(),
+    "create vector indexes": create_vector_indexes,
     # routing
     "save a tag rule": save(
         TagRule(name="t", kind="tag_app", pattern="a", tag="b", created_at=NOW)

@@ -10,9 +10,10 @@ it does not know, text and numbers mixed in one column of a batch) raise `BadBin
 only a server can refuse passes: that is for the same tests against a real one.
 """
 
+import array
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -36,6 +37,8 @@ class Executed:
     rows: Sequence[Any]
     """A dict or a list of values for each row; one for ``execute``."""
     many: bool
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    """The types that ``setinputsizes`` was told, by placeholder."""
 
 
 Answer = Callable[[Executed], Sequence[tuple[Any, ...]]]
@@ -86,6 +89,8 @@ def check_binds(call: Executed) -> None:
             raise BadBinds(f"{sorted(given ^ wanted)} in {call.sql}")
         for name, value in named.items():
             kind = _kind(value)
+            if kind == "vector" and call.sizes.get(name.lstrip(":")) != "DB_TYPE_VECTOR":
+                raise BadBinds(f"{name} is an array and not bound as a vector in {call.sql}")
             if kind and kinds.setdefault(name, kind) != kind:
                 raise BadBinds(f"{name} is {kinds[name]} and {kind} in {call.sql}")
 
@@ -142,6 +147,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "bytes": (bytes,),
     "interval": (timedelta,),
     "variable": (Variable,),
+    "vector": (array.array,),
 }
 
 
@@ -152,6 +158,7 @@ class Cursor:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._rows: list[tuple[Any, ...]] = []
+        self._sizes: dict[str, str] = {}
         self.rowcount = 0
 
     def execute(self, sql: str, binds: Any = None) -> "Cursor":
@@ -161,6 +168,8 @@ class Cursor:
         return self._run(Executed(sql, binds, many=True))
 
     def _run(self, call: Executed) -> "Cursor":
+        call = replace(call, sizes=self._sizes)
+        self._sizes = {}
         self._rows = list(self._recorder.record(call))
         if call.sql.startswith(("UPDATE", "DELETE")):
             self.rowcount = len(call.rows) if self._recorder.meets_rows else 0
@@ -182,7 +191,12 @@ class Cursor:
         return Variable()
 
     def setinputsizes(self, *args: Any, **kwargs: Any) -> None:
-        pass
+        given = kwargs or {f"arg{i}": kind for i, kind in enumerate(args)}
+        self._sizes = {
+            name.lstrip(":"): getattr(kind, "name", str(kind))
+            for name, kind in given.items()
+            if kind
+        }
 
     def close(self) -> None:
         pass

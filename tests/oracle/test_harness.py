@@ -1,5 +1,6 @@
 """The harness itself notices what it is there to notice."""
 
+import array
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,9 @@ from tests.oracle.recorder import BadBinds, Executed, check_binds
         'ALTER TABLE "T" MODIFY "A" NVARCHAR2(255)',
         'ALTER TABLE "T" MODIFY "A" NULL',
         'SELECT "A" FROM "T" FOR UPDATE SKIP LOCKED',
+        "CREATE VECTOR INDEX i ON t (e) ORGANIZATION NEIGHBOR PARTITIONS DISTANCE COSINE"
+        " WITH TARGET ACCURACY 95",
+        "SELECT a FROM t ORDER BY d FETCH APPROX FIRST 5 ROWS ONLY WITH TARGET ACCURACY 95",
     ],
 )
 def test_oracle_sql_passes(sql: str) -> None:
@@ -46,6 +50,8 @@ def test_oracle_sql_passes(sql: str) -> None:
         'SELECT "A" FROM "T" WHERE',
         "PRAGMA journal_mode=WAL",
         "VACUUM",
+        "CREATE VECTOR INDEX i ON t (e) DISTANCE COSINE",
+        "SELECT a FROM t FETCH APPROX FIRST ROWS",
         "",
         f'SELECT "A" FROM "T" WHERE "A" IN ({", ".join(f":arg{i}" for i in range(1001))})',
     ],
@@ -61,6 +67,14 @@ def check(sql: str, *rows: Any) -> None:
 def test_binds_that_the_driver_takes_pass() -> None:
     check("SELECT :arg0, ':no', :arg1 FROM DUAL", {":arg0": 1, ":arg1": datetime(2026, 1, 1)})
     check("UPDATE T SET A = :arg0 WHERE B = :arg1", [None, "x"], [Decimal("1.5"), "y"], [2, None])
+
+
+def test_an_array_must_be_bound_as_a_vector() -> None:
+    vector = array.array("f", [0.5])
+    sql = "SELECT VECTOR_DISTANCE(A, :arg0, COSINE) FROM T"
+    check_binds(Executed(sql, [{":arg0": vector}], False, {"arg0": "DB_TYPE_VECTOR"}))
+    with pytest.raises(BadBinds, match="not bound as a vector"):
+        check(sql, {":arg0": vector})
 
 
 @pytest.mark.parametrize(

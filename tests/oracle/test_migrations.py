@@ -50,6 +50,15 @@ def test_the_price_sheet_is_filled_in_one_batch(migrations: Report) -> None:
         assert pattern in str(seeds[0]["rows"])
 
 
+def test_vectors_are_a_column_of_oracles_type_and_never_null(migrations: Report) -> None:
+    (table,) = [
+        call["sql"]
+        for call in migrations["steps"]["cache.0001_initial"]
+        if "TW_CACHE_VECTOR" in call["sql"] and call["sql"].startswith("CREATE TABLE")
+    ]
+    assert '"EMBEDDING" VECTOR(384, FLOAT32) NOT NULL' in table
+
+
 @pytest.mark.parametrize("app", OWN_APPS)
 def test_no_name_is_too_long_for_oracle(app: str) -> None:
     assert mangled(app) == []

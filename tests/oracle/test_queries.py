@@ -74,6 +74,35 @@ def test_a_changed_upstream_changes_the_policy_version(queries: Report) -> None:
     ]
 
 
+def test_vectors_are_bound_as_vectors(queries: Report) -> None:
+    """The recorder refuses an array that is bound as anything else."""
+    for step in ("add a vector", "add vectors", "find the nearest", "save a vector by its model"):
+        bound = [call for call in executed(queries, step) if "array('f'" in str(call["rows"])]
+        assert bound, step
+        for call in bound:
+            assert "DB_TYPE_VECTOR" in call["sizes"].values(), step
+
+
+def test_vectors_are_added_with_one_insert(queries: Report) -> None:
+    inserts = executed(queries, "add vectors", "INSERT INTO tw_cache_vector")
+    assert [(call["many"], len(call["rows"])) for call in inserts] == [(True, 3)]
+
+
+def test_the_nearest_are_found_within_partition_embedder_and_time(queries: Report) -> None:
+    (query,) = executed(queries, "find the nearest")
+    assert query["sql"] == (
+        "SELECT entry_id, prompt, VECTOR_DISTANCE(embedding, :arg0, COSINE) AS distance"
+        " FROM tw_cache_vector"
+        " WHERE partition_key = :arg1 AND embedder = :arg2 AND expires_at > :arg3"
+        " ORDER BY distance FETCH APPROX FIRST 5 ROWS ONLY WITH TARGET ACCURACY 95"
+    )
+
+
+def test_a_text_is_embedded_by_the_model_that_is_set(queries: Report) -> None:
+    (query,) = executed(queries, "embed in the database")
+    assert query["sql"] == "SELECT VECTOR_EMBEDDING(ML.MINILM_V2 USING :arg0 AS data) FROM dual"
+
+
 def test_a_search_for_a_wildcard_looks_for_the_sign_itself(queries: Report) -> None:
     searches = [c for c in executed(queries, "requests searched") if "LIKE" in c["sql"]]
     assert searches

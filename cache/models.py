@@ -1,0 +1,5 @@
+"""What the cache stores."""
+
+from cache.vectors import CacheVector
+
+__all__ = ["CacheVector"]
