@@ -4,6 +4,7 @@ How it fails: a parameter that is none is left out, and the page says so; the da
 are an error page.
 """
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +21,7 @@ from dashboard.params import Params
 from dashboard.period import RANGES
 from tokenwatch.conf import config
 from tokenwatch.running import read as read_run
-from usage import listing
+from usage import listing, tailing
 from usage.stats import Cell, fold
 
 ROWS = 50
@@ -82,6 +83,8 @@ def show_overview(request: HttpRequest) -> HttpResponse:
         "choices": choices(found.cells, view),
         "charts": overview.charts(view, found) if found.now.requests else None,
         "base_url": _proxy_url(request),
+        "live_filters": json.dumps(dict(view.filters)),
+        "live_after": tailing.highest_id(),
         **_table(request, view),
     }
     return page(request, "overview", view, context)

@@ -82,6 +82,7 @@ PURE = (
     "proxy/sse.py",
     "proxy/tap.py",
     "dashboard/alerts.py",
+    "dashboard/events.py",
     "dashboard/params.py",
     "dashboard/period.py",
     "dashboard/present.py",

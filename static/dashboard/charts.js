@@ -6,7 +6,7 @@
 const TokenWatchCharts = (() => {
   const LIGHT = ["#4a6fd0", "#2f9488", "#c98a25", "#b65a86", "#7c62c0", "#5b8f45"];
   const DARK = ["#7492e6", "#4fb5a8", "#e0ae58", "#d184aa", "#a48fe0", "#86b870"];
-  const made = [];
+  const made = [], drawn = new WeakMap();
 
   const dark = () => document.documentElement.classList.contains("dark");
   const css = (name) => getComputedStyle(document.getElementById("dashboard")).getPropertyValue(name).trim();
@@ -140,9 +140,10 @@ const TokenWatchCharts = (() => {
   }
 
   // Dragging: from the slice under the first point to the one under the last.
-  function zoom(box, chart, found) {
+  function zoom(box) {
     let from = null, band = null;
     const index = (event) => {
+      const { chart, found } = drawn.get(box);
       const area = chart.chartArea, x = event.clientX - box.getBoundingClientRect().left;
       const part = (Math.min(Math.max(x, area.left), area.right) - area.left) / (area.right - area.left);
       return Math.min(found.slices.length - 1, Math.floor(part * found.slices.length));
@@ -164,6 +165,7 @@ const TokenWatchCharts = (() => {
       if (!band) return;
       band.remove(); band = null;
       const [a, b] = [start.index, index(event)].sort((x, y) => x - y);
+      const { found } = drawn.get(box);
       const short = (moment) => new Date(moment).toISOString().slice(0, 19) + "Z";
       location.assign(here({ from: short(found.slices[a]), to: short(found.slices[b + 1] || found.end), range: null }));
     });
@@ -180,7 +182,8 @@ const TokenWatchCharts = (() => {
       options: config,
     });
     legend(box, chart, plan.filter);
-    if (found.slices && !box.dataset.zooms) { box.dataset.zooms = "yes"; zoom(box, chart, found); }
+    if (found.slices && !box.dataset.zooms) { box.dataset.zooms = "yes"; zoom(box); }
+    drawn.set(box, { chart, found });
     made.push(chart);
   }
 

@@ -57,6 +57,7 @@
   });
 
   document.addEventListener("htmx:afterSwap", () => { times(root); TokenWatchCharts.all(); });
+  document.addEventListener("tokenwatch:refreshed", () => { times(root); TokenWatchCharts.all(); });
   const drawn = () => TokenWatchCharts.all();
   new MutationObserver(drawn).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
   times(root);
