@@ -19,7 +19,7 @@ from usage.forecast import Forecast, Sum, month_end
 from usage.stats import Dimension, Totals
 
 LISTED = 12
-SESSION_ROWS = 40_000
+SESSION_ROWS = 20_000
 """Sessions are summed from rows, the newest so many of a period."""
 HISTORY_DAYS = 180
 SHOWN_HISTORY = 30

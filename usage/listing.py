@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from usage.models import UsageRecord, UsageRollup
 from usage.rollups import HOUR
 
-WINDOWS = 24
+WINDOWS = 12
 """Hours with matching requests that one page reads."""
 STATUSES = ("ok", "error", "4xx", "5xx")
 CACHES = ("hit", "miss")

@@ -80,19 +80,20 @@ class UsageRecord(models.Model):
 
 
 class UsageRollup(models.Model):
-    """Sums over the requests of one hour or one minute with the same model, app and tag.
+    """Sums over the requests of a day, an hour or a minute with the same model, app and tag.
 
     Written in the transaction that writes the rows, so rows and rollups cannot disagree.
     The key is a hash of the dimensions: Oracle stores "" as NULL, so neither a unique
     constraint nor a comparison over the text columns would be safe there.
     """
 
+    DAY = 86_400
     HOUR = 3600
     MINUTE = 60
 
     key = models.CharField(max_length=32, primary_key=True)
     bucket_start = models.DateTimeField()
-    bucket_seconds = models.PositiveSmallIntegerField()
+    bucket_seconds = models.PositiveIntegerField()
     model = models.CharField(max_length=NAME_LENGTH, blank=True)
     source_app = models.CharField(max_length=NAME_LENGTH, blank=True)
     feature_tag = models.CharField(max_length=NAME_LENGTH, blank=True)
@@ -123,7 +124,7 @@ class UsageRollup(models.Model):
 
 
 class UsageTiming(models.Model):
-    """How long the requests of one hour or one minute took: counts on `usage.timings`' scale.
+    """How long the requests of a day, an hour or a minute took: counts on `usage.timings`' scale.
 
     Written in the transaction that writes the rows, like `UsageRollup`.
     """
@@ -131,7 +132,7 @@ class UsageTiming(models.Model):
     key = models.CharField(max_length=32, primary_key=True)
     kind = models.CharField(max_length=10)
     bucket_start = models.DateTimeField()
-    bucket_seconds = models.PositiveSmallIntegerField()
+    bucket_seconds = models.PositiveIntegerField()
     model = models.CharField(max_length=NAME_LENGTH, blank=True)
     source_app = models.CharField(max_length=NAME_LENGTH, blank=True)
 

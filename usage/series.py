@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, CharField, Min, Q, Sum, Value, When
+from django.db.models import Case, CharField, FloatField, Min, Q, Sum, Value, When
 
 from usage import stats
 from usage.models import UsageRollup, UsageTiming
-from usage.rollups import HOUR
+from usage.rollups import DAY, HOUR, MINUTE, MONEY_COLUMNS
 from usage.stats import Dimension, Names, Totals
 from usage.timings import SLOTS, Kind, percentile
 
@@ -62,12 +62,12 @@ def lines(
         output_field=CharField(),
     )
     rows = (
-        stats.rollups(cuts[0], end, fine=_fine(cuts, end))
+        stats.rollups(cuts[0], end, longest=_longest(cuts, end))
         .filter(**dict(where or {}))
         .order_by()
         .annotate(line=named)
         .values_list("bucket_start", "line")
-        .annotate(*(Sum(name) for name in FIGURES))
+        .annotate(*(_sum(name) for name in FIGURES))
     )
     found: dict[str, list[list[list[Any]]]] = {}
     for start, line, *sums in rows:
@@ -81,9 +81,19 @@ def lines(
     ]
 
 
-def _fine(cuts: Sequence[datetime], end: datetime) -> bool:
-    on_hours = all(cut.timestamp() % HOUR == 0 for cut in cuts[1:])
-    return not on_hours and end - cuts[0] <= FINE_UP_TO
+def _longest(cuts: Sequence[datetime], end: datetime) -> int:
+    """The longest rollup that no cut falls into."""
+    moments = [int(cut.timestamp()) for cut in cuts[1:]]
+    if all(moment % DAY == 0 for moment in moments):
+        return DAY
+    on_hours = all(moment % HOUR == 0 for moment in moments)
+    return HOUR if on_hours or end - cuts[0] > FINE_UP_TO else MINUTE
+
+
+def _sum(name: str) -> Sum:
+    """Of thousands of buckets: SQLite's money is floating point anyway, and turning each into a
+    Decimal takes longer than the query. The slices' sums are rounded to money again."""
+    return Sum(name, output_field=FloatField()) if name in MONEY_COLUMNS else Sum(name)
 
 
 def _summed(rows: Iterable[Sequence[Any]]) -> Totals:
@@ -93,7 +103,10 @@ def _summed(rows: Iterable[Sequence[Any]]) -> Totals:
         for name, column in zip(FIGURES, columns, strict=False)
     }
     if "cost" in sums:
-        sums["cost"] = Decimal(sums["cost"]).quantize(stats.MONEY_STEP)
+        sums["cost"] = Decimal(
+            repr(sums["cost"]) if isinstance(sums["cost"], float) else sums["cost"]
+        )
+        sums["cost"] = sums["cost"].quantize(stats.MONEY_STEP)
     return Totals(**sums)
 
 
@@ -111,9 +124,16 @@ def counts(
 
     ``where`` may name a model or an app; tags are not told apart.
     """
-    rows = UsageTiming.objects.filter(stats.covering(start, end), kind=kind, **dict(where or {}))
+    kind, names = _place(kind, where)
+    rows = UsageTiming.objects.filter(stats.covering(start, end), kind=kind, **names)
     sums = rows.aggregate(**{name: Sum(name) for name in SLOTS})
     return [int(sums[name] or 0) for name in SLOTS]
+
+
+def _place(kind: Kind, where: Names | None) -> tuple[Kind, dict[str, str]]:
+    """Where the counts stand: those of all requests have rollups of their own."""
+    names: dict[str, str] = {str(column): name for column, name in (where or {}).items()}
+    return ("total" if kind == "latency" and not names else kind), names
 
 
 def percentiles(kind: Kind, found: Sequence[int], *parts: float) -> list[float | None]:
@@ -125,10 +145,10 @@ def latencies(
     cuts: Sequence[datetime], end: datetime, where: Names | None = None
 ) -> list[tuple[float | None, float | None]]:
     """p50 and p95 of the latency in milliseconds for each slice; None where there was nothing."""
+    kind, names = _place("latency", where)
+    covering = stats.covering(cuts[0], end, longest=_longest(cuts, end))
     rows = (
-        UsageTiming.objects.filter(
-            stats.covering(cuts[0], end, fine=_fine(cuts, end)), kind="latency", **dict(where or {})
-        )
+        UsageTiming.objects.filter(covering, kind=kind, **names)
         .order_by()
         .values_list("bucket_start")
         .annotate(*(Sum(name) for name in SLOTS))

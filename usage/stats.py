@@ -1,7 +1,7 @@
 """Statistics over any period, from the rollups alone: their cost does not grow with the rows.
 
-Whole hours are read from hourly rollups, the ragged edges of a period from rollups by
-minute; so a period is exact to the minute: it begins with the minute that holds its start.
+Whole days and hours (UTC) are read from their rollups, the ragged edges of a period from those
+by minute; so a period is exact to the minute: it begins with the minute that holds its start.
 Rollups by minute are worth keeping for 8 days (a week, and a day to look back from) and are
 to be removed by whole hours. Where they are gone, an edge is widened to its hour.
 
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from django.db.models import Min, Q, QuerySet, Sum
 
 from usage.models import UsageRollup
-from usage.rollups import COUNTERS, HOUR, MINUTE, MONEY_COLUMNS
+from usage.rollups import COUNTERS, DAY, HOUR, MINUTE, MONEY_COLUMNS
 
 MONEY_STEP = Decimal("1E-10")
 TIMEFRAMES: dict[str, timedelta | None] = {
@@ -107,12 +107,16 @@ def window(timeframe: str, now: datetime) -> tuple[datetime | None, datetime]:
 
 
 def pieces(
-    start: datetime | None, end: datetime, minutes_since: datetime | None, *, fine: bool = False
+    start: datetime | None,
+    end: datetime,
+    minutes_since: datetime | None,
+    *,
+    longest: int = DAY,
 ) -> list[Piece]:
-    """Cover a period with whole hours and, at its edges, minutes.
+    """Cover a period with whole days, hours and, at its edges, minutes.
 
     ``minutes_since`` is the start of the oldest rollup by minute, None where there is none.
-    ``fine``: by minutes all through, where there are any.
+    ``longest`` is the longest rollup to use; `MINUTE` only where there are any.
     """
 
     def by_minute(moment: datetime) -> bool:
@@ -124,15 +128,27 @@ def pieces(
     last_hour = _floor(last, HOUR)
     tail = Piece(MINUTE, last_hour, last)
     if start is None:
-        return _not_empty(Piece(HOUR, None, last_hour), tail)
+        return _not_empty(*_hours(None, last_hour, longest), tail)
     first = _floor(start, MINUTE)
     if not by_minute(first):
         first = _floor(first, HOUR)
     first_hour = _ceil(first, HOUR)
-    if first_hour > last_hour or (fine and by_minute(first)):  # or a part of one hour
+    if first_hour > last_hour or (longest == MINUTE and by_minute(first)):  # or a part of one hour
         return _not_empty(Piece(MINUTE, first, last))
     head = Piece(MINUTE, first, first_hour)
-    return _not_empty(head, Piece(HOUR, first_hour, last_hour), tail)
+    return _not_empty(head, *_hours(first_hour, last_hour, longest), tail)
+
+
+def _hours(start: datetime | None, end: datetime, longest: int) -> list[Piece]:
+    """Cover whole hours, with whole days where there are any."""
+    last_day = _floor(end, DAY)
+    first_day = None if start is None else _ceil(start, DAY)
+    if longest < DAY or (first_day is not None and first_day >= last_day):
+        return [Piece(HOUR, start, end)]
+    days, tail = Piece(DAY, first_day, last_day), Piece(HOUR, last_day, end)
+    if start is None or first_day is None:
+        return [days, tail]
+    return [Piece(HOUR, start, first_day), days, tail]
 
 
 def summary(start: datetime | None, end: datetime) -> Totals:
@@ -201,17 +217,17 @@ def by_tag(start: datetime | None, end: datetime) -> list[Group]:
     return by("feature_tag", start, end)
 
 
-def rollups(start: datetime | None, end: datetime, *, fine: bool = False) -> QuerySet[UsageRollup]:
+def rollups(start: datetime | None, end: datetime, *, longest: int = DAY) -> QuerySet[UsageRollup]:
     """The rollups that make up a period, each request in exactly one of them."""
-    return UsageRollup.objects.filter(covering(start, end, fine=fine))
+    return UsageRollup.objects.filter(covering(start, end, longest=longest))
 
 
-def covering(start: datetime | None, end: datetime, *, fine: bool = False) -> Q:
+def covering(start: datetime | None, end: datetime, *, longest: int = DAY) -> Q:
     """Which rollups make up a period; for `UsageTiming` as for `UsageRollup`."""
     minutes = UsageRollup.objects.filter(bucket_seconds=MINUTE)
     oldest = minutes.aggregate(oldest=Min("bucket_start"))["oldest"]
     wanted = Q(pk__in=[])
-    for piece in pieces(start, end, oldest, fine=fine):
+    for piece in pieces(start, end, oldest, longest=longest):
         span = Q(bucket_seconds=piece.seconds, bucket_start__lt=piece.end)
         if piece.start is not None:
             span &= Q(bucket_start__gte=piece.start)

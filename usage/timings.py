@@ -12,15 +12,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from usage.rollups import HOUR, MINUTE
+from usage.rollups import DAY, HOUR, MINUTE
 from usage.rows import UsageRow
 
-Kind = Literal["latency", "overhead"]
+Kind = Literal["latency", "total", "overhead"]
+"""Latency by model and app; latency of all requests together, which is what most pages show and
+so is kept apart; what TokenWatch itself added, of all requests."""
 STEPS = 36
 SLOTS = tuple(f"slot_{number:02}" for number in range(STEPS))
 """The columns: requests below the first bound, between two bounds, and from the last one on."""
+_LATENCY = tuple(2 * 2 ** (number / 2) for number in range(STEPS - 1))
 BOUNDS: dict[Kind, tuple[float, ...]] = {
-    "latency": tuple(2 * 2 ** (number / 2) for number in range(STEPS - 1)),
+    "latency": _LATENCY,
+    "total": _LATENCY,
     "overhead": tuple(0.02 * 2 ** (number / 2) for number in range(STEPS - 1)),
 }
 """Milliseconds: 2 ms to 4 minutes, and 20 µs to 2.6 s."""
@@ -32,7 +36,7 @@ class TimingBucket:
 
     kind: Kind
     seconds: int
-    """`HOUR` or `MINUTE`."""
+    """`DAY`, `HOUR` or `MINUTE`."""
     start: int
     """Seconds since the epoch (UTC), a multiple of ``seconds``."""
     model: str
@@ -55,25 +59,32 @@ class TimingDelta:
 
 
 def timing_deltas(rows: Iterable[UsageRow]) -> list[TimingDelta]:
-    """Count rows by minute and by hour: latency by model and app, overhead over all requests."""
+    """Count rows by minute, hour and day (UTC)."""
     minutes: dict[TimingBucket, list[int]] = {}
-    latency, overhead = BOUNDS["latency"], BOUNDS["overhead"]
+    overhead = BOUNDS["overhead"]
     for row in rows:
         start = int(row.created_at) // MINUTE * MINUTE
-        model = row.model_used or row.model_requested
-        bucket = TimingBucket("latency", MINUTE, start, model, row.source_app)
-        _count(minutes, bucket, bisect_right(latency, row.latency_ms))
+        model, slot = row.model_used or row.model_requested, bisect_right(_LATENCY, row.latency_ms)
+        _count(minutes, TimingBucket("latency", MINUTE, start, model, row.source_app), slot)
+        _count(minutes, TimingBucket("total", MINUTE, start, "", ""), slot)
         if row.overhead_ms is not None:
-            bucket = TimingBucket("overhead", MINUTE, start, "", "")
-            _count(minutes, bucket, bisect_right(overhead, row.overhead_ms))
-    hours: dict[TimingBucket, list[int]] = {}
-    for one, counts in minutes.items():
-        start = one.start // HOUR * HOUR
-        hour = TimingBucket(one.kind, HOUR, start, one.model, one.source_app)
-        sums = hours.setdefault(hour, [0] * STEPS)
+            slot = bisect_right(overhead, row.overhead_ms)
+            _count(minutes, TimingBucket("overhead", MINUTE, start, "", ""), slot)
+    hours = _longer(minutes, HOUR)
+    found = {**minutes, **hours, **_longer(hours, DAY)}
+    return [TimingDelta(bucket, counts) for bucket, counts in found.items()]
+
+
+def _longer(short: dict[TimingBucket, list[int]], seconds: int) -> dict[TimingBucket, list[int]]:
+    found: dict[TimingBucket, list[int]] = {}
+    for one, counts in short.items():
+        start = one.start // seconds * seconds
+        bucket = TimingBucket(one.kind, seconds, start, one.model, one.source_app)
+        sums = found.setdefault(bucket, [0] * STEPS)
         for slot, count in enumerate(counts):
-            sums[slot] += count
-    return [TimingDelta(bucket, counts) for bucket, counts in {**minutes, **hours}.items()]
+            if count:
+                sums[slot] += count
+    return found
 
 
 def percentile(kind: Kind, counts: Sequence[int], part: float) -> float | None:

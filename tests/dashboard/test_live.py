@@ -23,6 +23,12 @@ ORIGIN = b"http://" + HOST
 LISTENED = {"id": 1, "model_used": "m", "model_requested": "", "status_code": 200, "cost": None}
 
 
+@pytest.fixture(autouse=True)
+def _own_feed(monkeypatch):
+    """Each test has an event loop of its own, and a feed belongs to one."""
+    monkeypatch.setattr(consumers, "feed", feed.Feed())
+
+
 def stored(**values):
     """The events of rows, by way of the ledger."""
     insert([usage_row(**values)], check=False)

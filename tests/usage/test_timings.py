@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.usage.samples import NOON, usage_row
-from usage.rollups import HOUR, MINUTE
+from usage.rollups import DAY, HOUR, MINUTE
 from usage.timings import BOUNDS, STEPS, percentile, timing_deltas
 
 
@@ -53,7 +53,7 @@ def test_the_fastest_and_the_slowest_are_counted():
 
 def test_overhead_is_counted_only_where_it_was_measured():
     deltas = timing_deltas([usage_row(), usage_row(overhead_ms=0.4)])
-    assert [sum(d.counts) for d in deltas if d.bucket.kind == "overhead"] == [1, 1]
+    assert [sum(d.counts) for d in deltas if d.bucket.kind == "overhead"] == [1, 1, 1]
 
 
 def test_counts_are_by_minute_and_hour_model_and_app():
@@ -68,6 +68,7 @@ def test_counts_are_by_minute_and_hour_model_and_app():
             d.counts
         )
         for d in timing_deltas(rows)
+        if d.bucket.kind == "latency"
     }
     assert found == {
         (MINUTE, 0, "a", "crm"): 2,
@@ -75,4 +76,8 @@ def test_counts_are_by_minute_and_hour_model_and_app():
         (MINUTE, 0, "b", "x"): 1,
         (HOUR, 0, "a", "crm"): 3,
         (HOUR, 0, "b", "x"): 1,
+        (DAY, -12 * HOUR, "a", "crm"): 3,
+        (DAY, -12 * HOUR, "b", "x"): 1,
     }
+    total = [d for d in timing_deltas(rows) if d.bucket.kind == "total"]
+    assert [sum(d.counts) for d in total if d.bucket.seconds == DAY] == [4]
