@@ -25,6 +25,8 @@ from usage.models import UsageRecord
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 TOP = 10
+FORECAST_WAIT = 20.0
+"""Seconds; the first forecast of a day takes some."""
 
 
 class Token(HttpBearer):
@@ -189,20 +191,26 @@ def get_cost_by_session(request: HttpRequest, query: Query[schemas.ViewQuery]) -
     return {"start": period.start, "end": period.end, "since": since, "total": total, "rows": rows}
 
 
-@api.get("/cost/forecast", response=schemas.ForecastOut, tags=["cost"])
+@api.get(
+    "/cost/forecast",
+    response={200: schemas.ForecastOut, 503: schemas.Problem},
+    tags=["cost"],
+)
 def get_forecast(request: HttpRequest, query: Query[schemas.ViewQuery]) -> Any:
     """Today and the 30 days after it, with the interval that holds 80% of days."""
-    coming = costs.coming(asked(query))
-    month = coming.month
+    coming = costs.coming(asked(query), FORECAST_WAIT)
+    if coming.found is None:
+        raise HttpError(503, "the forecast is being worked out: ask again in a few seconds")
+    spent, month = coming.month_spent, coming.month
     return {
         "method": coming.found.method,
         "weekly": coming.found.weekly,
         "history": coming.found.history,
         "month": {
-            "spent": coming.month_spent,
-            "expected": month.expected,
-            "low": month.low,
-            "high": month.high,
+            "spent": spent,
+            "expected": month.expected if month else spent,
+            "low": month.low if month else spent,
+            "high": month.high if month else spent,
         },
         "days": coming.found.days,
     }
@@ -210,7 +218,10 @@ def get_forecast(request: HttpRequest, query: Query[schemas.ViewQuery]) -> Any:
 
 @api.get("/budget/status", response=list[schemas.BudgetOut], tags=["budgets"])
 def get_budgets(request: HttpRequest) -> Any:
-    """Active budgets, the nearest to its limit first. Amounts in the budget's unit."""
+    """Active budgets, the nearest to its limit first. Amounts in the budget's unit.
+
+    ``used_up`` is null where a budget lasts, and while the day's forecast is being worked out.
+    """
     return [budget_out(burn) for burn in budgets.burns(datetime.now(UTC), most=200)]
 
 
@@ -230,8 +241,8 @@ def budget_out(burn: budgets.Burn) -> dict[str, Any]:
         "reserved": status.reserved / budgets.per_unit(spec),
         "share": status.share,
         "resets_at": burn.resets_at,
-        "used_up": burn.ends.expected,
-        "earliest": burn.ends.earliest,
+        "used_up": burn.ends.expected if burn.ends else None,
+        "earliest": burn.ends.earliest if burn.ends else None,
     }
 
 

@@ -1,19 +1,18 @@
 """Budgets as the dashboard shows them: how they stand, their burn-down and their last day.
 
-How it fails: the database's errors are passed on. A forecast takes a second or so the first
-time; it is kept by the history that it rests on, which changes once a day.
+How it fails: the database's errors are passed on. Where the forecast is not made yet, the last
+day is unknown (`dashboard.foretelling`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 
 from budgets import pace
 from budgets.figures import BudgetStatus, statuses
 from budgets.models import Budget
 from budgets.scopes import PER_DOLLAR, BudgetSpec
-from usage.forecast import Exhaustion, Forecast, exhaustion, forecast
+from dashboard.foretelling import foreteller
+from usage.forecast import Exhaustion, exhaustion
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,8 @@ class Burn:
     status: BudgetStatus
     daily: list[tuple[date, float]]
     """US dollars or tokens, by days in UTC, of the current period."""
-    ends: Exhaustion
+    ends: Exhaustion | None
+    """None: not known yet."""
 
     @property
     def limit(self) -> float:
@@ -45,33 +45,26 @@ def standing(now: datetime) -> list[BudgetStatus]:
     return sorted(found, key=lambda status: -status.share)
 
 
-def burns(now: datetime, most: int = 12) -> list[Burn]:
-    """The budgets nearest to their limits, with their pace."""
-    return [burn(status, now) for status in standing(now)[:most]]
+def burns(now: datetime, most: int = 12, wait: float = 0.0) -> list[Burn]:
+    """The budgets nearest to their limits, with their pace; ``wait``: seconds for a forecast."""
+    return [burn(status, now, wait) for status in standing(now)[:most]]
 
 
-def burn(status: BudgetStatus, now: datetime) -> Burn:
+def burn(status: BudgetStatus, now: datetime, wait: float = 0.0) -> Burn:
     spec, today = status.spec, now.date()
     daily = pace.daily(spec, today)
     begin = datetime.fromtimestamp(max(0.0, status.period.start), UTC).date()
-    ends = exhaustion(
-        foretold(daily, today),
-        spec.limit / per_unit(spec),
-        status.spent / per_unit(spec),
-        dict(daily).get(today, 0.0),
-        _last_day(status),
-    )
+    found = foreteller.forecast(daily, today, wait)
+    ends = None
+    if found is not None:
+        ends = exhaustion(
+            found,
+            spec.limit / per_unit(spec),
+            status.spent / per_unit(spec),
+            dict(daily).get(today, 0.0),
+            _last_day(status),
+        )
     return Burn(status, [(day, amount) for day, amount in daily if day >= begin], ends)
-
-
-def foretold(daily: Sequence[tuple[date, float]], today: date) -> Forecast:
-    """`usage.forecast.forecast`, made once for each history."""
-    return _made(tuple((day, amount) for day, amount in daily if day < today), today)
-
-
-@lru_cache(maxsize=64)
-def _made(history: tuple[tuple[date, float], ...], today: date) -> Forecast:
-    return forecast(history, today)
 
 
 def _last_day(status: BudgetStatus) -> date | None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from dashboard import present
-from dashboard.budgets import foretold
+from dashboard.foretelling import foreteller
 from dashboard.params import NONE, Params
 from dashboard.period import cuts, midnight
 from usage import costs, series, stats
@@ -58,8 +58,9 @@ class Coming:
     """The forecast: past days, coming days with their intervals, and the month's end."""
 
     daily: list[tuple[date, Decimal]]
-    found: Forecast
-    month: Sum
+    found: Forecast | None
+    """None: not made yet."""
+    month: Sum | None
     month_spent: float
     today_spent: float
 
@@ -158,8 +159,11 @@ def over_time(params: Params, dimension: Dimension, names: Iterable[str]) -> dic
     }
 
 
-def coming(params: Params) -> Coming:
-    """The days of the zone, those to come foretold; only by model, app and tag of the view."""
+def coming(params: Params, wait: float = 0.0) -> Coming:
+    """The days of the zone, those to come foretold; only by model, app and tag of the view.
+
+    ``wait``: seconds to wait for the forecast.
+    """
     zone, now = params.period.zone, params.period.end
     today = now.astimezone(zone).date()
     first = series.first_request()
@@ -175,11 +179,10 @@ def coming(params: Params) -> Coming:
         ]
     spent = dict(daily)
     month = sum((cost for day, cost in daily if (day.year, day.month) == (today.year, today.month)))
-    found = foretold([(day, float(cost)) for day, cost in daily], today)
+    found = foreteller.forecast([(day, float(cost)) for day, cost in daily], today, wait)
     today_spent = float(spent.get(today, 0))
-    return Coming(
-        daily, found, month_end(found, float(month), today_spent), float(month), today_spent
-    )
+    end = month_end(found, float(month), today_spent) if found and found.days else None
+    return Coming(daily, found, end, float(month), today_spent)
 
 
 def drawn(found: Coming) -> dict[str, Any]:
@@ -191,13 +194,15 @@ def drawn(found: Coming) -> dict[str, Any]:
         "coming": [
             [day.day.isoformat(), day.expected, day.low, day.high] for day in found.found.days
         ]
-        if found.found.method != "none"
+        if found.found is not None
         else [],
     }
 
 
-def explained(found: Forecast) -> str:
+def explained(found: Forecast | None) -> str:
     """How the forecast was found, in a sentence."""
+    if found is None:
+        return "Working out the forecast …"
     days = f"{found.history} whole {'day' if found.history == 1 else 'days'}"
     if found.method == "none":
         return "Nothing was spent on a whole day yet, so there is nothing to go by."

@@ -129,13 +129,15 @@ def show_cost(request: HttpRequest) -> HttpResponse:
 
 @for_staff
 def show_coming(request: HttpRequest) -> HttpResponse:
-    """Budgets with their last day, and the forecast: fetched after the page, as a fit of models
-    takes a second the first time that a history is seen."""
+    """Budgets with their last day, and the forecast: fetched after the page, and again while
+    the day's forecasts are being worked out."""
     view = read(request)
     found = costs.coming(view)
+    burns = budgets.burns(view.period.end)
     context = {
         "params": view,
-        "burns": budgets.burns(view.period.end),
+        "burns": burns,
+        "waiting": found.found is None or any(burn.ends is None for burn in burns),
         "coming": found,
         "drawn": costs.drawn(found),
         "explained": costs.explained(found.found),

@@ -108,7 +108,7 @@ const TokenWatchCharts = (() => {
       return {
         unit: "usd", stacked: false, legend: false, labels: [...past, ...coming].map((day) => format.format(new Date(day))),
         sets: [
-          { type: "bar", label: "spent", data: [...found.past.map((one) => one[1]), found.today, ...coming.slice(1).map(() => null)], backgroundColor: colours()[0] },
+          { type: "bar", label: "spent", data: [...found.past.map((one) => one[1]), ...(coming.length ? [found.today] : []), ...coming.slice(1).map(() => null)], backgroundColor: colours()[0] },
           { ...line("expected", [...gap, ...found.coming.map((one) => one[1])], colours()[1], [6, 4]) },
           { ...line("80% above", [...gap, ...found.coming.map((one) => one[2])], fill), ...edge },
           { ...line("80% below", [...gap, ...found.coming.map((one) => one[3])], fill), ...edge, fill: "-1" },

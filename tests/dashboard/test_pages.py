@@ -14,8 +14,11 @@ from django.urls import reverse
 from budgets import settlement
 from budgets.models import Budget
 from budgets.settlement import spec_of
+from dashboard import budgets, costs, params
+from dashboard.foretelling import Foreteller
 from demo import history
 from tests.usage.samples import usage_row
+from usage.forecast import forecast
 from usage.models import UsageRecord
 from usage.writer import insert
 
@@ -155,8 +158,13 @@ def test_a_budget_over_its_limit_is_the_first_alert(staff_client):
     assert "Budget small blocks requests" in alerts[0].text
 
 
-def test_budgets_have_their_burn_down(staff_client, weeks):
+def test_budgets_have_their_burn_down(staff_client, weeks, monkeypatch):
+    monkeypatch.setattr(budgets, "foreteller", Foreteller(forecast))
+    monkeypatch.setattr(costs, "foreteller", budgets.foreteller)
     Budget.objects.create(name="month", limit=Decimal(5000), period="monthly")
+    assert b"Working out how long it lasts" in staff_client.get("/cost/coming/?range=30d").content
+    costs.coming(params.read({"range": "30d"}, datetime.now(UTC)), wait=60)
+    budgets.burns(datetime.now(UTC), wait=60)
     page = staff_client.get("/cost/coming/?range=30d")
     (burn,) = page.context["burns"]
     assert burn.spent > 0
