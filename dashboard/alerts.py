@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from budgets.figures import BudgetStatus
+from budgets.scopes import PER_DOLLAR, BudgetSpec
 from dashboard import present
 from usage.stats import Group
 
@@ -55,7 +56,7 @@ def strip(
 
 def _budget(status: BudgetStatus) -> Alert | None:
     name, spec = status.spec.name, status.spec
-    amount = f"{spec.shown(status.spent)} of {spec.shown(spec.limit)}"
+    amount = f"{_amount(spec, status.spent)} of {_amount(spec, spec.limit)}"
     if status.state == "killed":
         return Alert(
             "critical", f"Budget {name} is blocked by its kill switch", "budget", str(spec.id)
@@ -68,3 +69,9 @@ def _budget(status: BudgetStatus) -> Alert | None:
             "warning", f"Budget {name} is near its limit: {amount}", "budget", str(spec.id)
         )
     return None
+
+
+def _amount(spec: BudgetSpec, units: int) -> str:
+    if spec.unit == "tokens":
+        return f"{present.count(units)} tokens"
+    return present.dollars(units / PER_DOLLAR)

@@ -99,7 +99,7 @@ def change(
     good = None if not more_is else (ratio > 0) == (more_is == "good")
     text = f"{abs(ratio):.0%}" if abs(ratio) >= 0.1 else f"{abs(ratio):.1%}"
     if ratio >= 9.995:
-        text = f"{present / past:,.0f}×"
+        text = f"{present / past:,.0f}×" if ratio < 99 else "over 100×"
     return Change("▲" if ratio > 0 else "▼", text, good)
 
 
