@@ -60,19 +60,22 @@ class TimingDelta:
 
 def timing_deltas(rows: Iterable[UsageRow]) -> list[TimingDelta]:
     """Count rows by minute, hour and day (UTC)."""
-    minutes: dict[TimingBucket, list[int]] = {}
+    found: dict[tuple[Kind, int, str, str], list[int]] = {}
     overhead = BOUNDS["overhead"]
     for row in rows:
         start = int(row.created_at) // MINUTE * MINUTE
         model, slot = row.model_used or row.model_requested, bisect_right(_LATENCY, row.latency_ms)
-        _count(minutes, TimingBucket("latency", MINUTE, start, model, row.source_app), slot)
-        _count(minutes, TimingBucket("total", MINUTE, start, "", ""), slot)
+        _count(found, ("latency", start, model, row.source_app), slot)
+        _count(found, ("total", start, "", ""), slot)
         if row.overhead_ms is not None:
-            slot = bisect_right(overhead, row.overhead_ms)
-            _count(minutes, TimingBucket("overhead", MINUTE, start, "", ""), slot)
+            _count(found, ("overhead", start, "", ""), bisect_right(overhead, row.overhead_ms))
+    minutes = {
+        TimingBucket(kind, MINUTE, start, model, app): counts
+        for (kind, start, model, app), counts in found.items()
+    }
     hours = _longer(minutes, HOUR)
-    found = {**minutes, **hours, **_longer(hours, DAY)}
-    return [TimingDelta(bucket, counts) for bucket, counts in found.items()]
+    buckets = {**minutes, **hours, **_longer(hours, DAY)}
+    return [TimingDelta(bucket, counts) for bucket, counts in buckets.items()]
 
 
 def _longer(short: dict[TimingBucket, list[int]], seconds: int) -> dict[TimingBucket, list[int]]:
@@ -105,8 +108,10 @@ def percentile(kind: Kind, counts: Sequence[int], part: float) -> float | None:
     return bounds[-1]
 
 
-def _count(counts: dict[TimingBucket, list[int]], bucket: TimingBucket, slot: int) -> None:
-    found = counts.get(bucket)
+def _count(
+    counts: dict[tuple[Kind, int, str, str], list[int]], key: tuple[Kind, int, str, str], slot: int
+) -> None:
+    found = counts.get(key)
     if found is None:
-        found = counts[bucket] = [0] * STEPS
+        found = counts[key] = [0] * STEPS
     found[slot] += 1
