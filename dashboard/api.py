@@ -14,11 +14,15 @@ from ninja.errors import HttpError
 from ninja.security import HttpBearer
 from ninja.security.session import SessionAuthIsStaff
 
-from dashboard import budgets, costs, overview, params, schemas, tokens
+from dashboard import budgets, costs, experiments, overview, params, schemas, tokens
 from dashboard.detail import detail
-from dashboard.models import Scope
+from dashboard.models import ApiToken, Scope
 from dashboard.params import Params
 from dashboard.period import cuts
+from experiments import feedback
+from experiments.feedback import FeedbackError, UnknownRequestError
+from experiments.models import ABTest
+from experiments.report import as_dict, report
 from upstreams.models import Upstream
 from usage import listing, series, stats
 from usage.models import UsageRecord
@@ -246,9 +250,74 @@ def budget_out(burn: budgets.Burn) -> dict[str, Any]:
     }
 
 
+@api.get("/cache/stats", response=schemas.CacheStats, tags=["cache"])
+def get_cache_stats(request: HttpRequest, query: Query[schemas.ViewQuery]) -> Any:
+    """Hits and savings of a period."""
+    view = asked(query)
+    found = stats.total(stats.cells(view.period.start, view.period.end, view.names))
+    return {
+        "start": view.period.start,
+        "end": view.period.end,
+        "requests": found.requests,
+        "hits": found.cache_hits,
+        "hit_rate": found.cache_hits / found.requests if found.requests else None,
+        "saved_cost": found.saved_cost,
+    }
+
+
 @api.get("/upstreams", response=list[schemas.UpstreamOut], tags=["upstreams"])
 def get_upstreams(request: HttpRequest) -> Any:
     return list(Upstream.objects.order_by("api_type", "priority", "name"))
+
+
+@api.get("/ab/list", response=list[schemas.ABTestOut], tags=["experiments"])
+def get_tests(request: HttpRequest) -> Any:
+    """A/B tests, the newest first."""
+    return [
+        {
+            "name": one.test.name,
+            "status": one.test.status,
+            "model_a": one.test.model_a,
+            "model_b": one.test.model_b,
+            "share_a": float(one.test.share_a) / 100,
+            "requests_a": one.a,
+            "requests_b": one.b,
+            "created_at": one.test.created_at,
+        }
+        for one in experiments.listed()
+    ]
+
+
+@api.get(
+    "/ab/report/{name}",
+    response={200: dict[str, Any], 404: schemas.Problem},
+    tags=["experiments"],
+)
+def get_test_report(request: HttpRequest, name: str) -> Any:
+    """A test's figures, their intervals and the verdict. Rates are from 0 to 1."""
+    test = ABTest.objects.filter(name=name.replace("\0", "")).first()
+    if test is None:
+        raise HttpError(404, "there is no A/B test of this name")
+    return as_dict(report(test))
+
+
+@api.post(
+    "/ab/feedback",
+    response={200: schemas.FeedbackOut, 404: schemas.Problem},
+    tags=["experiments"],
+)
+def post_feedback(request: HttpRequest, body: schemas.FeedbackIn) -> Any:
+    """Rate an answer by its request id (the header X-TokenWatch-Request-Id)."""
+    if not isinstance(request.auth, ApiToken) and not request.user.has_perm(  # type: ignore[attr-defined]
+        "experiments.add_abfeedback"
+    ):
+        raise HttpError(403, "this user may not rate answers")
+    try:
+        return feedback.record(body.request_id, body.rating, body.labels)
+    except UnknownRequestError as exc:
+        raise HttpError(404, str(exc)) from None
+    except FeedbackError as exc:
+        raise HttpError(422, str(exc)) from None
 
 
 @api.get(

@@ -72,7 +72,7 @@ def figures(params: Params) -> Figures:
         before=before,
         latency=timing(params, period.start, period.end),
         latency_before=timing_before,
-        overhead=_timing("overhead", period.start, period.end, {}),
+        overhead=overhead(params),
     )
 
 
@@ -81,6 +81,11 @@ def timing(params: Params, start: datetime | None, end: datetime) -> Timing:
     if "feature_tag" in params.names:
         return Timing()
     return _timing("latency", start, end, params.names)
+
+
+def overhead(params: Params) -> Timing:
+    """What TokenWatch itself added, over all requests of the period."""
+    return _timing("overhead", params.period.start, params.period.end, {})
 
 
 def _timing(kind: Any, start: datetime | None, end: datetime, names: Names) -> Timing:

@@ -224,5 +224,39 @@ class UpstreamOut(Schema):
     enabled: bool
 
 
+class CacheStats(Schema):
+    start: datetime | None
+    end: datetime
+    requests: int
+    hits: int
+    hit_rate: float | None
+    saved_cost: Decimal
+
+
+class ABTestOut(Schema):
+    name: str
+    status: str
+    model_a: str
+    model_b: str
+    share_a: float = Field(description="Of the sessions, 0 to 1.")
+    requests_a: int
+    requests_b: int
+    created_at: datetime
+
+
+class FeedbackIn(Schema):
+    request_id: str = Field(max_length=64)
+    rating: float = Field(ge=-100, le=100)
+    labels: list[str] = Field([], max_length=10)
+
+
+class FeedbackOut(Schema):
+    request_id: str
+    test: str = Field(description="Empty where the answer was in no test, or is not stored yet.")
+    variant: str
+    pending: bool
+    replaced: bool
+
+
 class Problem(Schema):
     detail: str

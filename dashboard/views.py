@@ -9,26 +9,32 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import permission_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from dashboard import alerts, budgets, costs, export, overview, params, worker
+from dashboard import alerts, budgets, costs, experiments, export, overview, params, system, worker
 from dashboard.detail import detail
 from dashboard.params import Params
 from dashboard.period import RANGES
+from dashboard.present import ratio
+from experiments.models import ABTest, Status
+from experiments.store import StatusError, switch
 from tokenwatch.conf import config
 from tokenwatch.running import read as read_run
 from usage import listing, tailing
-from usage.stats import Cell, fold
+from usage.stats import Cell, cells, fold, total
 
 ROWS = 50
 ZONE_COOKIE = "tokenwatch_zone"
 TABS = (
     ("overview", "Overview"),
     ("cost", "Cost Intelligence"),
+    ("experiments", "Experiments"),
+    ("system", "System"),
 )
 
 View = Callable[..., HttpResponseBase]
@@ -144,6 +150,56 @@ def show_coming(request: HttpRequest) -> HttpResponse:
         "may_set_budgets": request.user.has_perm("budgets.add_budget"),
     }
     return render(request, "dashboard/panels/coming.html", context)
+
+
+@for_staff
+def show_experiments(request: HttpRequest) -> HttpResponse:
+    context = {
+        "tests": experiments.listed(),
+        "may_add": request.user.has_perm("experiments.add_abtest"),
+        "may_change": request.user.has_perm("experiments.change_abtest"),
+    }
+    return page(request, "experiments", read(request), context)
+
+
+@for_staff
+def show_report(request: HttpRequest, pk: int) -> HttpResponse:
+    """A test's report: fetched after the page, as it reads all requests of the test."""
+    test = get_object_or_404(ABTest, pk=pk)
+    return render(request, "dashboard/panels/ab_report.html", experiments.shown(test))
+
+
+@admin.site.admin_view
+@require_POST
+@permission_required("experiments.change_abtest", raise_exception=True)
+def switch_test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Start, pause or complete a test."""
+    test = get_object_or_404(ABTest, pk=pk)
+    try:
+        switch(test, Status(request.POST.get("status", "")), datetime.now(UTC))
+    except (StatusError, ValueError) as exc:
+        messages.error(request, str(exc))
+    else:
+        messages.success(request, f"The test {test.name} is {test.status}.")
+    return redirect("experiments")
+
+
+@for_staff
+def show_system(request: HttpRequest) -> HttpResponse:
+    view = read(request)
+    totals = total(cells(view.period.start, view.period.end, view.names))
+    context = {
+        "serving": system.serving(),
+        "writing": system.writing(),
+        "upstreams": system.upstreams(),
+        "openai_url": config.openai_url,
+        "anthropic_url": config.anthropic_url,
+        "budgets": budgets.standing(view.period.end),
+        "totals": totals,
+        "hit_share": ratio(totals.cache_hits, totals.requests),
+        "overhead": overview.overhead(view),
+    }
+    return page(request, "system", view, context)
 
 
 @for_staff

@@ -1,4 +1,4 @@
-"""`python -m demo.fill`: plausible history, and with ``--policies`` budgets, in the database.
+"""`python -m demo.fill`: plausible history, and with ``--policies`` budgets and an A/B test.
 
 It writes into the configured database (docs/configuration.md). Where that has requests already
 it does nothing but say so; ``--add`` fills all the same.
@@ -16,7 +16,7 @@ def main(prog: str = "python -m demo.fill") -> None:
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--days", type=int, default=30, help="how far back they reach (30)")
     parser.add_argument("--add", action="store_true", help="also where there are requests already")
-    parser.add_argument("--policies", action="store_true", help="budgets, too")
+    parser.add_argument("--policies", action="store_true", help="budgets and an A/B test, too")
     args = parser.parse_args()
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenwatch.settings")
@@ -42,8 +42,10 @@ def main(prog: str = "python -m demo.fill") -> None:
 
 
 def add_policies() -> None:
-    """A few budgets, so that there is something to see; none of them blocks."""
+    """Budgets, none of which blocks, and the A/B test that the history speaks of."""
     from budgets.models import Budget
+    from demo import history
+    from experiments.models import ABTest
 
     for name, values in {
         "Everything": {"limit": Decimal(700), "period": "monthly"},
@@ -62,6 +64,15 @@ def add_policies() -> None:
         },
     }.items():
         Budget.objects.get_or_create(name=name, defaults={"action": "warn", **values})
+    ABTest.objects.get_or_create(
+        name=history.AB_TEST,
+        defaults={
+            "model_a": "gpt-4o-mini",
+            "model_b": "gpt-4o",
+            "app": history.AB_APP,
+            "api_type": "openai",
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ page agrees with itself. Pure but for `fill`.
 
 import math
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,6 +75,9 @@ APPS = (
     App("meeting-notes", (0, 4), ("transcript", "actions"), 2, 5200, 350),
     App("", (0,), ("",), 0.6, 500, 150),
 )
+AB_TEST, AB_APP = "support: mini or 4o", "support-bot"
+AB_FROM = 0.6
+"""From this part of the period on, the app's sessions are split."""
 ERRORS = ((429, "rate_limit_error"), (529, "overloaded_error"), (500, "api_error"))
 
 
@@ -111,8 +115,12 @@ def _row(draw: random.Random, moment: float, number: int, age: float, outage: fl
     weights = [app.weight * (1 + app.growth * age) for app in APPS]
     app = draw.choices(APPS, weights)[0]
     model = MODELS[app.models[0 if draw.random() < 0.7 else -1]]
-    broken = abs(moment - outage) < 2400 and model.provider == "anthropic" and draw.random() < 0.6
     session = f"{app.name}-{int(moment // 1800) % 4096:x}{draw.randrange(4)}" if app.name else ""
+    variant = ""
+    if app.name == AB_APP and age > AB_FROM:
+        variant = "A" if zlib.crc32(session.encode()) % 2 else "B"
+        model = MODELS[app.models[0 if variant == "A" else 1]]
+    broken = abs(moment - outage) < 2400 and model.provider == "anthropic" and draw.random() < 0.6
     row = UsageRow(
         request_id=f"{int(moment * 1000):012x}{number & 0xFFFFFFFF:08x}{draw.getrandbits(48):012x}",
         created_at=moment,
@@ -125,7 +133,9 @@ def _row(draw: random.Random, moment: float, number: int, age: float, outage: fl
         status_code=200,
         stream=draw.random() < app.streams,
         source_app=app.name,
-        session_id=session if draw.random() < 0.8 else "",
+        session_id=session if variant or draw.random() < 0.8 else "",
+        ab_test=AB_TEST if variant else "",
+        ab_variant=variant,
         feature_tag=draw.choice(app.tags),
         overhead_ms=round(draw.lognormvariate(-0.9, 0.5), 3),
         attempts=1,

@@ -230,6 +230,12 @@ UNFOLD = {
                         "icon": "query_stats",
                         "link": reverse_lazy("cost"),
                     },
+                    {
+                        "title": "Experiments",
+                        "icon": "science",
+                        "link": reverse_lazy("experiments"),
+                    },
+                    {"title": "System", "icon": "dns", "link": reverse_lazy("system")},
                 ],
             },
             {

@@ -12,7 +12,12 @@ from tests.e2e.conftest import Site, Watch
 
 pytestmark = pytest.mark.slow
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-TABS = {"/?range=30d": "Overview", "/cost/?range=30d": "Cost Intelligence"}
+TABS = {
+    "/?range=30d": "Overview",
+    "/cost/?range=30d": "Cost Intelligence",
+    "/experiments/": "Experiments",
+    "/system/": "System",
+}
 WITHIN = 1_000
 """Milliseconds in which a request appears in the feed; allowed is more, as machines are busy."""
 
@@ -29,8 +34,9 @@ def live(page: Page) -> None:
 def test_every_tab_shows_its_figures(page: Page, site: Site, address: str) -> None:
     page.goto(site.url + address)
     expect(page.locator(".d-tabs a[aria-current]")).to_have_text(TABS[address])
-    expect(page.locator(".d-value").first).to_contain_text("$")
-    assert page.locator("canvas").count() >= 1
+    if "range" in address:
+        expect(page.locator(".d-value").first).to_contain_text("$")
+        assert page.locator("canvas").count() >= 1
     page.wait_for_load_state("networkidle")
 
 
