@@ -33,9 +33,12 @@ def strip(
     requests: int,
     spool_depth: int | None,
     database_ok: bool | None,
+    resting: Iterable[str] = (),
 ) -> list[Alert]:
-    """All alerts of a view; ``models`` are its totals by model."""
+    """All alerts of a view; ``models`` are its totals by model, ``resting`` the upstreams that
+    serve nothing at present, with why."""
     found = [alert for status in budgets if (alert := _budget(status)) is not None]
+    found += [Alert("critical", f"Upstream {name}", "system") for name in resting]
     unpriced = [group for group in models if group.totals.unpriced]
     if unpriced:
         names = ", ".join(group.name or "no model named" for group in unpriced[:3])

@@ -14,7 +14,7 @@ from ninja.errors import HttpError
 from ninja.security import HttpBearer
 from ninja.security.session import SessionAuthIsStaff
 
-from dashboard import budgets, costs, experiments, overview, params, schemas, tokens
+from dashboard import budgets, costs, experiments, overview, params, schemas, system, tokens
 from dashboard.detail import detail
 from dashboard.models import ApiToken, Scope
 from dashboard.params import Params
@@ -23,7 +23,6 @@ from experiments import feedback
 from experiments.feedback import FeedbackError, UnknownRequestError
 from experiments.models import ABTest
 from experiments.report import as_dict, report
-from upstreams.models import Upstream
 from usage import listing, series, stats
 from usage.models import UsageRecord
 
@@ -267,7 +266,33 @@ def get_cache_stats(request: HttpRequest, query: Query[schemas.ViewQuery]) -> An
 
 @api.get("/upstreams", response=list[schemas.UpstreamOut], tags=["upstreams"])
 def get_upstreams(request: HttpRequest) -> Any:
-    return list(Upstream.objects.order_by("api_type", "priority", "name"))
+    """Upstreams and how their circuit breakers stand."""
+    return [
+        {
+            "name": one.upstream.name,
+            "api_type": one.upstream.api_type,
+            "base_url": one.upstream.base_url,
+            "priority": one.upstream.priority,
+            "enabled": one.upstream.enabled,
+            "state": one.standing.state,
+            "error": one.standing.error,
+            "until": one.standing.until,
+        }
+        for one in system.upstreams(datetime.now(UTC))
+    ]
+
+
+@api.get("/routing/stats", response=schemas.RoutingStats, tags=["routing"])
+def get_routing_stats(request: HttpRequest, query: Query[schemas.ViewQuery]) -> Any:
+    """Hits by rule, among the newest requests of the period."""
+    view = asked(query)
+    found = costs.rules(view)
+    return {
+        "start": view.period.start,
+        "end": view.period.end,
+        "since": found.since,
+        "rows": found.rows,
+    }
 
 
 @api.get("/ab/list", response=list[schemas.ABTestOut], tags=["experiments"])

@@ -14,13 +14,13 @@ from dashboard.foretelling import foreteller
 from dashboard.params import NONE, Params
 from dashboard.period import cuts, midnight
 from usage import costs, series, stats
-from usage.costs import Attribution
+from usage.costs import Attribution, Routed
 from usage.forecast import Forecast, Sum, month_end
 from usage.stats import Dimension, Totals
 
 LISTED = 12
 SESSION_ROWS = 20_000
-"""Sessions are summed from rows, the newest so many of a period."""
+"""Sessions and routing rules are summed from rows, the newest so many of a period."""
 HISTORY_DAYS = 180
 SHOWN_HISTORY = 30
 
@@ -136,6 +136,23 @@ def sessions(params: Params, top: int = LISTED) -> Sessions:
     since = series.busiest_since(period.start, period.end, SESSION_ROWS)
     rows = costs.by_session(since, period.end, top, params.names)
     return Sessions(rows, since if since != period.start else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the routing rules did."""
+
+    rows: list[Routed]
+    since: datetime | None
+    """Set where only the newest requests were looked at."""
+
+
+def rules(params: Params) -> Rules:
+    """Hits by rule among the view's newest `SESSION_ROWS` requests."""
+    period = params.period
+    since = series.busiest_since(period.start, period.end, SESSION_ROWS)
+    rows = costs.by_rule(since, period.end, params.names)
+    return Rules(rows, since if since != period.start else None)
 
 
 def over_time(params: Params, dimension: Dimension, names: Iterable[str]) -> dict[str, Any]:

@@ -222,6 +222,23 @@ class UpstreamOut(Schema):
     base_url: str
     priority: int
     enabled: bool
+    state: str = Field(description="closed (well), open, half-open, or problem.")
+    error: str
+    until: datetime | None
+
+
+class RuleOut(Schema):
+    rule: str
+    requests: int
+    cost: Decimal
+    saved: Decimal = Field(description="Against the models asked for; below 0 where dearer.")
+
+
+class RoutingStats(Schema):
+    start: datetime | None
+    end: datetime
+    since: datetime | None = Field(description="Set where only newer requests were looked at.")
+    rows: list[RuleOut]
 
 
 class CacheStats(Schema):

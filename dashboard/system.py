@@ -15,11 +15,13 @@ from django.conf import settings
 from dashboard import worker
 from tokenwatch import running
 from tokenwatch.conf import config
-from upstreams.models import Upstream
+from upstreams.models import Upstream, UpstreamEvent
+from upstreams.store import Standing, standings
 from usage import backlog, presence
 from usage.meters import Meter, pending
 
 TICKS = 5
+EVENTS = 12
 _WORKER = re.compile(r"^(\d+)-[0-9a-f]{8}\.lock$")
 
 
@@ -82,8 +84,23 @@ def serving() -> Serving:
     )
 
 
-def upstreams() -> list[Upstream]:
-    return list(Upstream.objects.order_by("api_type", "priority", "name"))
+@dataclass(frozen=True, slots=True)
+class Health:
+    """An upstream and how its circuit breaker stands."""
+
+    upstream: Upstream
+    standing: Standing
+
+
+def upstreams(now: datetime) -> list[Health]:
+    """All upstreams, those of one API together, by priority."""
+    rows = list(Upstream.objects.order_by("api_type", "priority", "name"))
+    return [Health(*pair) for pair in zip(rows, standings(rows, now), strict=True)]
+
+
+def events() -> list[UpstreamEvent]:
+    """The newest changes of breakers."""
+    return list(UpstreamEvent.objects.order_by("-id")[:EVENTS])
 
 
 def _processes() -> list[Process]:

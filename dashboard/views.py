@@ -79,6 +79,11 @@ def show_overview(request: HttpRequest) -> HttpResponse:
         requests=found.now.requests,
         spool_depth=here.spool_depth if here else None,
         database_ok=here.database_ok if here else None,
+        resting=[
+            f"{one.upstream.name}: {one.standing.shown}"
+            for one in system.upstreams(view.period.end)
+            if one.upstream.enabled and one.standing.state != "closed"
+        ],
     )
     context = {
         "alerts": strip,
@@ -191,7 +196,9 @@ def show_system(request: HttpRequest) -> HttpResponse:
     context = {
         "serving": system.serving(),
         "writing": system.writing(),
-        "upstreams": system.upstreams(),
+        "upstreams": system.upstreams(view.period.end),
+        "events": system.events(),
+        "routed": costs.rules(view),
         "openai_url": config.openai_url,
         "anthropic_url": config.anthropic_url,
         "budgets": budgets.standing(view.period.end),

@@ -103,6 +103,40 @@ def by_session(
     return found[:top]
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What one routing rule did."""
+
+    rule: str
+    requests: int
+    cost: Decimal
+    saved: Decimal
+    """US dollars against the models asked for; below 0 where more was spent."""
+
+
+def by_rule(
+    start: datetime | None, end: datetime, where: stats.Names | None = None
+) -> list[Routed]:
+    """The routing rules that had hits in a period, the most first. Reads the period's rows."""
+    rows = _rows(start, end, where or {}).exclude(routing_rule="")
+    groups = (
+        rows.order_by()
+        .values_list("routing_rule")
+        .annotate(Count("pk"), Sum("cost"), Sum("routing_saved"))
+    )
+    found = [
+        Routed(
+            rule,
+            requests,
+            Decimal(cost or 0).quantize(stats.MONEY_STEP),
+            Decimal(saved or 0).quantize(stats.MONEY_STEP),
+        )
+        for rule, requests, cost, saved in groups
+        if rule
+    ]
+    return sorted(found, key=lambda one: (-one.requests, one.rule))
+
+
 def _rows(start: datetime | None, end: datetime, where: stats.Names) -> QuerySet[UsageRecord]:
     rows = UsageRecord.objects.filter(created_at__lte=end)
     for column, name in where.items():

@@ -23,6 +23,9 @@ ADDRESSES = (
     "/api/cost/forecast",
     "/api/budget/status",
     "/api/upstreams",
+    "/api/routing/stats",
+    "/api/cache/stats",
+    "/api/ab/list",
 )
 
 
