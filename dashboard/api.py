@@ -14,7 +14,17 @@ from ninja.errors import HttpError
 from ninja.security import HttpBearer
 from ninja.security.session import SessionAuthIsStaff
 
-from dashboard import budgets, costs, experiments, overview, params, schemas, system, tokens
+from dashboard import (
+    budgets,
+    costs,
+    experiments,
+    overview,
+    params,
+    replays,
+    schemas,
+    system,
+    tokens,
+)
 from dashboard.detail import detail
 from dashboard.models import ApiToken, Scope
 from dashboard.params import Params
@@ -343,6 +353,25 @@ def post_feedback(request: HttpRequest, body: schemas.FeedbackIn) -> Any:
         raise HttpError(404, str(exc)) from None
     except FeedbackError as exc:
         raise HttpError(422, str(exc)) from None
+
+
+@api.get("/replay/runs", response=list[schemas.ReplayOut], tags=["experiments"])
+def get_replays(request: HttpRequest) -> Any:
+    """Replay runs with their progress, the newest first."""
+    return [
+        {
+            "id": one.run.pk,
+            "source_model": one.run.source_model,
+            "target_model": one.run.target_model,
+            "state": one.run.state,
+            "note": one.run.note or "",
+            "done": one.done,
+            "prompts": one.total,
+            "created_at": one.run.created_at,
+            "finished_at": one.run.finished_at,
+        }
+        for one in replays.runs()
+    ]
 
 
 @api.get(

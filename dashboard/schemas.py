@@ -275,5 +275,17 @@ class FeedbackOut(Schema):
     replaced: bool
 
 
+class ReplayOut(Schema):
+    id: int
+    source_model: str
+    target_model: str
+    state: str
+    note: str
+    done: int
+    prompts: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
 class Problem(Schema):
     detail: str

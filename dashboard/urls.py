@@ -12,6 +12,7 @@ urlpatterns = [
     path("experiments/", views.show_experiments, name="experiments"),
     path("experiments/<int:pk>/report/", views.show_report, name="test-report"),
     path("experiments/<int:pk>/switch/", views.switch_test, name="switch-test"),
+    path("experiments/replay/<int:pk>/", views.show_replay, name="replay"),
     path("system/", views.show_system, name="system"),
     path("requests/", views.show_requests, name="requests"),
     path("requests/export.csv", views.export_requests, name="export"),

@@ -16,12 +16,24 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from dashboard import alerts, budgets, costs, experiments, export, overview, params, system, worker
+from dashboard import (
+    alerts,
+    budgets,
+    costs,
+    experiments,
+    export,
+    overview,
+    params,
+    replays,
+    system,
+    worker,
+)
 from dashboard.detail import detail
 from dashboard.params import Params
 from dashboard.period import RANGES
 from dashboard.present import ratio
 from experiments.models import ABTest, Status
+from experiments.prompt_models import ReplayRun
 from experiments.store import StatusError, switch
 from tokenwatch.conf import config
 from tokenwatch.running import read as read_run
@@ -53,7 +65,7 @@ def read(request: HttpRequest) -> Params:
 def page(request: HttpRequest, tab: str, view: Params, context: dict[str, Any]) -> HttpResponse:
     """A tab in the frame."""
     frame = admin.site.each_context(request)
-    title = dict(TABS).get(tab, "Request")
+    title = dict(TABS).get(tab, tab.capitalize())
     shared = {
         **frame,
         "title": title,
@@ -115,7 +127,12 @@ def show_request(request: HttpRequest, request_id: str) -> HttpResponse:
     record = listing.by_request_id(request_id)
     if record is None:
         raise Http404("no request has this id, or it is not stored yet")
-    context = {"detail": detail(record), "record": record}
+    may_read = request.user.has_perm(replays.MAY_READ)
+    context = {
+        "detail": detail(record),
+        "record": record,
+        "prompt": replays.prompt_of(record.request_id) if may_read else None,
+    }
     return page(request, "request", read(request), context)
 
 
@@ -161,6 +178,7 @@ def show_coming(request: HttpRequest) -> HttpResponse:
 def show_experiments(request: HttpRequest) -> HttpResponse:
     context = {
         "tests": experiments.listed(),
+        "runs": replays.runs(),
         "may_add": request.user.has_perm("experiments.add_abtest"),
         "may_change": request.user.has_perm("experiments.change_abtest"),
     }
@@ -172,6 +190,17 @@ def show_report(request: HttpRequest, pk: int) -> HttpResponse:
     """A test's report: fetched after the page, as it reads all requests of the test."""
     test = get_object_or_404(ABTest, pk=pk)
     return render(request, "dashboard/panels/ab_report.html", experiments.shown(test))
+
+
+@for_staff
+def show_replay(request: HttpRequest, pk: int) -> HttpResponse:
+    """A run's figures; its answers for those who may view stored prompts."""
+    run = get_object_or_404(ReplayRun, pk=pk)
+    found = replays.shown(run)
+    may_read = request.user.has_perm(replays.MAY_READ)
+    pairs = replays.pairs(run, found["worst"]) if may_read else []
+    context = {**found, "run": run, "pairs": pairs, "may_read": may_read}
+    return page(request, "replay", read(request), context)
 
 
 @admin.site.admin_view

@@ -26,6 +26,7 @@ ADDRESSES = (
     "/api/routing/stats",
     "/api/cache/stats",
     "/api/ab/list",
+    "/api/replay/runs",
 )
 
 

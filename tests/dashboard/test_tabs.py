@@ -9,6 +9,13 @@ from dashboard import tokens
 from dashboard.experiments import bar
 from dashboard.models import ApiToken
 from experiments.models import ABFeedback, ABTest
+from experiments.prompt_models import (
+    PromptText,
+    ReplayAnswer,
+    ReplayResult,
+    ReplayRun,
+    StoredPrompt,
+)
 from experiments.statistics import Row
 from tests.usage.samples import usage_row
 from usage.writer import insert
@@ -136,3 +143,45 @@ def test_an_interval_is_drawn_around_zero():
     assert bar(row(0, 0, 0)).point == 50
     wide = bar(row(5, None, None))
     assert (wide.left, wide.width) == (0, 100)
+
+
+@pytest.fixture
+def replayed():
+    row = usage_row(created_at=NOW - 60)
+    insert([row], check=False)
+    now = datetime.now(UTC)
+    prompt = StoredPrompt.objects.create(
+        request_id=row.request_id, created_at=now, api_type="openai", endpoint="x", status_code=200
+    )
+    answer = '{"choices": [{"message": {"content": "%s"}}]}'
+    PromptText.objects.create(
+        prompt=prompt, request_body="a <b>secret</b>", response_body=answer % "before"
+    )
+    run = ReplayRun.objects.create(
+        key="k", created_at=now, source_model="one", target_model="two", url="http://x", prompts=1
+    )
+    result = ReplayResult.objects.create(
+        run=run, request_id=row.request_id, state="done", status_code=200, text_ratio=0.5
+    )
+    ReplayAnswer.objects.create(result=result, created_at=now, body=answer % "after")
+    return run, row
+
+
+def test_a_replay_shows_its_answers_to_who_may_read_prompts(client, replayed):
+    run, row = replayed
+    viewer(client, "view_storedprompt")
+    assert "1 of 1" in client.get("/experiments/").content.decode()
+    page = client.get(f"/experiments/replay/{run.pk}/").content.decode()
+    assert "-before" in page
+    assert "+after" in page
+    detail = client.get(f"/requests/{row.request_id}/").content.decode()
+    assert "a &lt;b&gt;secret&lt;/b&gt;" in detail
+
+
+def test_what_people_wrote_is_hidden_from_other_viewers(client, replayed):
+    run, row = replayed
+    viewer(client)
+    page = client.get(f"/experiments/replay/{run.pk}/").content.decode()
+    assert "two" in page
+    assert "before" not in page.lower().replace("before</th>", "")
+    assert "secret" not in client.get(f"/requests/{row.request_id}/").content.decode()
