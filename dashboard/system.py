@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
@@ -129,9 +130,11 @@ async def _turns() -> float:
 
 
 def _database() -> str:
-    """Engine and place, without user and password."""
+    """Engine and place, without user and password; of a file its name."""
     database = settings.DATABASES["default"]
     engine = database["ENGINE"].rpartition(".")[2]
+    if engine == "sqlite3":
+        return f"SQLite, {Path(str(database['NAME'])).name}"
     host, port = database.get("HOST"), database.get("PORT")
     place = f"{host}:{port}/" if host and port else f"{host}/" if host else ""
     return f"{engine} {place}{database['NAME']}"
