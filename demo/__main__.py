@@ -42,6 +42,7 @@ def introduce(instance: Instance, provider_url: str) -> None:
 
   Fake provider   {provider_url}
   Proxy           {proxy}        /openai/v1 and /anthropic
+  Dashboard       {dashboard}/        30 days of history, and what follows live
   Admin           {dashboard}/admin/
   Data            {data}
 
@@ -85,7 +86,7 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run(limit: int | None) -> int:
+def run(limit: int | None, *, history: bool) -> int:
     """Run the demo; the number of requests that ended otherwise than they should."""
     with serve(FakeProvider().app) as provider_url:
         instance = Instance(
@@ -97,6 +98,8 @@ def run(limit: int | None) -> int:
         )
         instance.manage("migrate", "--verbosity", "0")
         instance.manage("setup_admin")
+        if history:
+            instance.run_module("demo.fill", "--policies")
         with instance:
             introduce(instance, provider_url)
             traffic = Traffic(instance.run.proxy_url, report)
@@ -109,12 +112,13 @@ def run(limit: int | None) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo", description="TokenWatch, tried out.")
     parser.add_argument("--requests", type=int, metavar="N", help="end after N requests")
+    parser.add_argument("--no-history", action="store_true", help="begin with an empty ledger")
     args = parser.parse_args()
     if args.requests is not None and args.requests < 1:
         parser.error("--requests: expected 1 or more")
     try:
         with terminable():
-            unexpected = run(args.requests)
+            unexpected = run(args.requests, history=not args.no_history)
     except KeyboardInterrupt:
         console.print("\nStopped.")
         return

@@ -94,6 +94,18 @@ class Instance:
         if done.returncode:
             raise InstanceError(f"manage.py {arguments[0]} ended with {done.returncode}")
 
+    def run_module(self, *arguments: str) -> None:
+        """Run ``python -m`` in the instance's environment.
+
+        Raises:
+            InstanceError: it failed; its own message stands above.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=BASE_DIR, env=self.environment
+        )
+        if done.returncode:
+            raise InstanceError(f"{arguments[0]} ended with {done.returncode}")
+
     def __enter__(self) -> "Instance":
         with pinned_to(self._affinity):
             self._process = subprocess.Popen(

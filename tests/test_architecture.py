@@ -78,10 +78,16 @@ PURE = (
     "usage/pricing.py",
     "usage/rollups.py",
     "usage/rows.py",
+    "usage/timings.py",
     "proxy/decoding.py",
     "proxy/headers.py",
     "proxy/sse.py",
     "proxy/tap.py",
+    "dashboard/alerts.py",
+    "dashboard/events.py",
+    "dashboard/params.py",
+    "dashboard/period.py",
+    "dashboard/present.py",
 )
 """Plain values in, plain values out; besides these, every ``rules.py``."""
 IMPURE_MODULES = {"django", "asyncio", "socket", "httpx", "aiohttp", "requests", "threading"}

@@ -13,14 +13,17 @@ from django.core.asgi import get_asgi_application
 
 django_app = get_asgi_application()
 
-from proxy.services import ServicesHolder  # noqa: E402 - needs the apps to be loaded
+from dashboard.consumers import live_app  # noqa: E402 - needs the apps to be loaded
+from proxy.services import ServicesHolder  # noqa: E402
 from proxy.views import ProxyApp, is_proxied  # noqa: E402
 from tokenwatch.conf import load  # noqa: E402
+from tokenwatch.server import HttpProtocol  # noqa: E402
 
 # Read anew: `start` has put the host and the ports of its options into the environment.
 config = load(os.environ)
 services = ServicesHolder(config)
 proxy_app = ProxyApp(services)
+HttpProtocol.websocket_port = config.dashboard_port
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -44,10 +47,9 @@ async def split_by_port(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def dashboard_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Django's half."""
+    """Django's half, and the live feed."""
     if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1003})
+        await live_app(scope, receive, send)
         return
     await django_app(scope, receive, send)
 

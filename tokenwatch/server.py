@@ -1,5 +1,6 @@
 """uvicorn as `manage.py start` runs it: two listening sockets, one or several workers."""
 
+import asyncio
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -21,6 +22,8 @@ MAX_HEAD_BYTES = 256 * 1024
 """Request line and headers that arrive without their end; providers refuse far shorter ones."""
 LINGER_SECONDS = 1.0
 """How long a stopping worker keeps connections without a request, for one that is on its way."""
+MAX_MESSAGE_BYTES = 16 * 1024
+"""The longest WebSocket message that is taken from a browser."""
 
 _BODILESS = (204, 304)
 
@@ -123,6 +126,9 @@ class HttpProtocol(HttpToolsProtocol):
     a third of a proxied request.
     """
 
+    websocket_port: ClassVar[int | None] = None
+    """The port whose connections may become WebSockets; on others an upgrade is ignored."""
+
     on_lost: Callable[[], None] | None = None
     """Called once when the connection is lost; belongs to the request being served."""
 
@@ -130,6 +136,11 @@ class HttpProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _refused = False
     _leaving = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.server is None or self.server[1] != self.websocket_port:
+            self.ws_protocol_class = None
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -228,7 +239,8 @@ def serve(
         "tokenwatch.asgi:split_by_port",
         http=HttpProtocol,
         loop="uvloop",
-        ws="none",
+        ws="websockets-sansio",  # on the dashboard's port only: see `HttpProtocol`
+        ws_max_size=MAX_MESSAGE_BYTES,
         lifespan="on",
         workers=workers,
         log_level=log_level,

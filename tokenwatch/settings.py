@@ -128,8 +128,11 @@ INSTALLED_APPS = [
     "experiments",
     "cache",
     "proxy",
+    "dashboard",
+    "ninja",  # for its documentation page's files, served from here
 ]
 MIDDLEWARE = [
+    "dashboard.middleware.ContentSecurityPolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -199,11 +202,43 @@ UNFOLD = {
     "SITE_HEADER": "TokenWatch",
     "SITE_SUBHEADER": "Every token, priced",
     "SITE_SYMBOL": "monitoring",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: f"/{STATIC_URL}dashboard/favicon.svg",
+        },
+    ],
     "SHOW_HISTORY": True,
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
         "navigation": [
+            {
+                "title": "Dashboard",
+                "items": [
+                    {
+                        "title": "Overview",
+                        "icon": "monitoring",
+                        "link": reverse_lazy("overview"),
+                        # Every address begins with its own.
+                        "active": lambda request: (
+                            request.path == "/" or request.path.startswith("/requests/")
+                        ),
+                    },
+                    {
+                        "title": "Cost Intelligence",
+                        "icon": "query_stats",
+                        "link": reverse_lazy("cost"),
+                    },
+                    {
+                        "title": "Experiments",
+                        "icon": "science",
+                        "link": reverse_lazy("experiments"),
+                    },
+                    {"title": "System", "icon": "dns", "link": reverse_lazy("system")},
+                ],
+            },
             {
                 "title": "Ledger",
                 "items": [
@@ -287,6 +322,12 @@ UNFOLD = {
                         "icon": "person",
                         "link": reverse_lazy("admin:auth_user_changelist"),
                     },
+                    {
+                        "title": "API tokens",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:dashboard_apitoken_changelist"),
+                    },
+                    {"title": "API", "icon": "api", "link": reverse_lazy("api:openapi-view")},
                 ],
             },
         ],

@@ -1,10 +1,9 @@
 """Pages of the dashboard port."""
 
 from django.contrib import admin
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import include, path
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("", include("dashboard.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -64,22 +64,25 @@ def total(start: datetime | None, end: datetime) -> Attribution:
 
 
 def _of_totals(name: str, totals: stats.Totals, total: Decimal) -> Attribution:
-    tokens = totals.input_tokens + totals.output_tokens
-    tokens += totals.cache_read_tokens + totals.cache_write_tokens + totals.cache_write_1h_tokens
     return Attribution(
         name=name,
         requests=totals.requests,
         unpriced=totals.unpriced,
-        tokens=tokens,
+        tokens=totals.tokens,
         cost=totals.known_cost,
         saved=totals.saved_cost,
         share=_share(totals.cost, total),
     )
 
 
-def by_session(start: datetime | None, end: datetime, top: int) -> list[Attribution]:
-    """The ``top`` dearest sessions of a period; requests without one are left out."""
-    rows = _rows(start, end)
+def by_session(
+    start: datetime | None, end: datetime, top: int, where: stats.Names | None = None
+) -> list[Attribution]:
+    """The ``top`` dearest sessions of a period; requests without one are left out.
+
+    ``where`` names the model, app or tag to keep to.
+    """
+    rows = _rows(start, end, where or {})
     all_cost = rows.aggregate(all=Sum("cost"))["all"] or Decimal(0)
     tokens = sum((F(name) for name in TOKENS), F("cache_write_1h_tokens"))
     zero = Value(Decimal(0), output_field=UsageRecord._meta.get_field("cost"))
@@ -100,8 +103,47 @@ def by_session(start: datetime | None, end: datetime, top: int) -> list[Attribut
     return found[:top]
 
 
-def _rows(start: datetime | None, end: datetime) -> QuerySet[UsageRecord]:
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What one routing rule did."""
+
+    rule: str
+    requests: int
+    cost: Decimal
+    saved: Decimal
+    """US dollars against the models asked for; below 0 where more was spent."""
+
+
+def by_rule(
+    start: datetime | None, end: datetime, where: stats.Names | None = None
+) -> list[Routed]:
+    """The routing rules that had hits in a period, the most first. Reads the period's rows."""
+    rows = _rows(start, end, where or {}).exclude(routing_rule="")
+    groups = (
+        rows.order_by()
+        .values_list("routing_rule")
+        .annotate(Count("pk"), Sum("cost"), Sum("routing_saved"))
+    )
+    found = [
+        Routed(
+            rule,
+            requests,
+            Decimal(cost or 0).quantize(stats.MONEY_STEP),
+            Decimal(saved or 0).quantize(stats.MONEY_STEP),
+        )
+        for rule, requests, cost, saved in groups
+        if rule
+    ]
+    return sorted(found, key=lambda one: (-one.requests, one.rule))
+
+
+def _rows(start: datetime | None, end: datetime, where: stats.Names) -> QuerySet[UsageRecord]:
     rows = UsageRecord.objects.filter(created_at__lte=end)
+    for column, name in where.items():
+        if column == "model":  # the one that answered, else the one asked for, as in the rollups
+            rows = rows.filter(Q(model_used=name) | Q(model_used="", model_requested=name))
+        else:
+            rows = rows.filter(**{column: name})
     return rows if start is None else rows.filter(created_at__gte=start)
 
 

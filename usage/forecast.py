@@ -139,6 +139,8 @@ def exhaustion(
     found: Forecast, limit: float, spent: float, spent_today: float, last_day: date | None
 ) -> Exhaustion:
     """When a budget is used up; ``last_day`` is the last one of its period, None if it has none."""
+    if not found.days:
+        return Exhaustion(None, None)
     if spent >= limit:
         today = found.days[0].day
         return Exhaustion(today, today)

@@ -18,7 +18,7 @@ from django.db import close_old_connections, connection, transaction
 from usage import backlog, lines, presence, writer
 from usage.drain import store
 from usage.lines import BadLineError
-from usage.models import UsageRecord, UsageRollup
+from usage.models import UsageRecord, UsageRollup, UsageTiming
 from usage.rows import UsageRow
 from usage.spool import Spool
 from usage.writer import DatabaseUnavailableError
@@ -158,4 +158,5 @@ def reset() -> ResetCounts:
     with transaction.atomic():
         requests += UsageRecord.objects.all().delete()[0]
         rollups = UsageRollup.objects.all().delete()[0]
+        rollups += UsageTiming.objects.all().delete()[0]
     return ResetCounts(requests, rollups)

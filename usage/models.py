@@ -3,6 +3,8 @@
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from usage.timings import SLOTS
+
 NAME_LENGTH = 200
 """Longest model, app, session or tag kept; longer ones are cut when the row is made."""
 
@@ -78,19 +80,20 @@ class UsageRecord(models.Model):
 
 
 class UsageRollup(models.Model):
-    """Sums over the requests of one hour or one minute with the same model, app and tag.
+    """Sums over the requests of a day, an hour or a minute with the same model, app and tag.
 
     Written in the transaction that writes the rows, so rows and rollups cannot disagree.
     The key is a hash of the dimensions: Oracle stores "" as NULL, so neither a unique
     constraint nor a comparison over the text columns would be safe there.
     """
 
+    DAY = 86_400
     HOUR = 3600
     MINUTE = 60
 
     key = models.CharField(max_length=32, primary_key=True)
     bucket_start = models.DateTimeField()
-    bucket_seconds = models.PositiveSmallIntegerField()
+    bucket_seconds = models.PositiveIntegerField()
     model = models.CharField(max_length=NAME_LENGTH, blank=True)
     source_app = models.CharField(max_length=NAME_LENGTH, blank=True)
     feature_tag = models.CharField(max_length=NAME_LENGTH, blank=True)
@@ -118,6 +121,33 @@ class UsageRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bucket_start:%Y-%m-%d %H:%M} {self.model}"
+
+
+class UsageTiming(models.Model):
+    """How long the requests of a day, an hour or a minute took: counts on `usage.timings`' scale.
+
+    Written in the transaction that writes the rows, like `UsageRollup`.
+    """
+
+    key = models.CharField(max_length=32, primary_key=True)
+    kind = models.CharField(max_length=10)
+    bucket_start = models.DateTimeField()
+    bucket_seconds = models.PositiveIntegerField()
+    model = models.CharField(max_length=NAME_LENGTH, blank=True)
+    source_app = models.CharField(max_length=NAME_LENGTH, blank=True)
+
+    class Meta:
+        db_table = "tw_usage_timing"
+        indexes = [
+            models.Index(fields=["bucket_seconds", "bucket_start"], name="tw_timing_bucket"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.bucket_start:%Y-%m-%d %H:%M} {self.model}"
+
+
+for _slot in SLOTS:
+    UsageTiming.add_to_class(_slot, models.BigIntegerField(default=0))
 
 
 PRICE_FIELDS = (

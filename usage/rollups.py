@@ -1,4 +1,4 @@
-"""Sums over the requests of one hour or one minute: what a batch of rows adds to each.
+"""Sums over the requests of a day, an hour or a minute: what a batch of rows adds to each.
 
 Pure: rows in, one `Delta` for each rollup out. ``usage.writer`` adds them up in the
 database, in the transaction that inserts the rows.
@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from usage.rows import UsageRow
 
+DAY = 86_400
 HOUR = 3600
 MINUTE = 60
 ZERO = Decimal(0)
@@ -74,7 +75,7 @@ class Bucket:
     """What the requests of one rollup have in common."""
 
     seconds: int
-    """`HOUR` or `MINUTE`."""
+    """`DAY`, `HOUR` or `MINUTE`."""
     start: int
     """Seconds since the epoch (UTC), a multiple of ``seconds``."""
     model: str
@@ -99,7 +100,7 @@ class Delta:
 
 
 def deltas(rows: Iterable[UsageRow]) -> list[Delta]:
-    """Sum rows by minute and by hour, by model (used, else requested), app and tag.
+    """Sum rows by minute, hour and day (UTC), by model (used, else requested), app and tag.
 
     Sorted by key, so that concurrent writers lock rollups in the same order.
     """
@@ -112,7 +113,8 @@ def deltas(rows: Iterable[UsageRow]) -> list[Delta]:
             sums = found[key] = Sums()
         sums.count(row)
     minutes = {Bucket(MINUTE, *key): sums for key, sums in found.items()}
-    buckets = {**minutes, **by_hour(minutes)}
+    hours = by_hour(minutes)
+    buckets = {**minutes, **hours, **by_day(hours)}
     return sorted(
         (Delta(bucket.key(), bucket, sums) for bucket, sums in buckets.items()),
         key=lambda delta: delta.key,
@@ -121,9 +123,18 @@ def deltas(rows: Iterable[UsageRow]) -> list[Delta]:
 
 def by_hour(minutes: dict[Bucket, Sums]) -> dict[Bucket, Sums]:
     """The sums of the hours from those of their minutes."""
-    hours: dict[Bucket, Sums] = {}
-    for minute, sums in minutes.items():
-        start = minute.start // HOUR * HOUR
-        hour = Bucket(HOUR, start, minute.model, minute.source_app, minute.feature_tag)
-        hours.setdefault(hour, Sums()).add(sums)
-    return hours
+    return _longer(minutes, HOUR)
+
+
+def by_day(hours: dict[Bucket, Sums]) -> dict[Bucket, Sums]:
+    """The sums of the days (UTC) from those of their hours."""
+    return _longer(hours, DAY)
+
+
+def _longer(short: dict[Bucket, Sums], seconds: int) -> dict[Bucket, Sums]:
+    found: dict[Bucket, Sums] = {}
+    for one, sums in short.items():
+        start = one.start // seconds * seconds
+        bucket = Bucket(seconds, start, one.model, one.source_app, one.feature_tag)
+        found.setdefault(bucket, Sums()).add(sums)
+    return found

@@ -1,7 +1,7 @@
 """Statistics over any period, from the rollups alone: their cost does not grow with the rows.
 
-Whole hours are read from hourly rollups, the ragged edges of a period from rollups by
-minute; so a period is exact to the minute: it begins with the minute that holds its start.
+Whole days and hours (UTC) are read from their rollups, the ragged edges of a period from those
+by minute; so a period is exact to the minute: it begins with the minute that holds its start.
 Rollups by minute are worth keeping for 8 days (a week, and a day to look back from) and are
 to be removed by whole hours. Where they are gone, an edge is widened to its hour.
 
@@ -9,15 +9,17 @@ How it fails: the database's errors are passed on. On SQLite, which adds money u
 floating point, sums are right to 15 digits: to 10 decimals below 100,000 dollars.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Literal
 
 from django.db.models import Min, Q, QuerySet, Sum
 
 from usage.models import UsageRollup
-from usage.rollups import COUNTERS, HOUR, MINUTE, MONEY_COLUMNS
+from usage.rollups import COUNTERS, DAY, HOUR, MINUTE, MONEY_COLUMNS
 
 MONEY_STEP = Decimal("1E-10")
 TIMEFRAMES: dict[str, timedelta | None] = {
@@ -28,6 +30,9 @@ TIMEFRAMES: dict[str, timedelta | None] = {
     "all": None,
 }
 Dimension = Literal["model", "source_app", "feature_tag"]
+DIMENSIONS: tuple[Dimension, ...] = ("model", "source_app", "feature_tag")
+Names = Mapping[Dimension, str]
+"""A model, app or tag to keep to, by its dimension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,12 @@ class Totals:
         return None if 0 < self.requests == self.unpriced else self.cost
 
     @property
+    def tokens(self) -> int:
+        """Input, output, cache reads and cache writes together; reasoning is part of output."""
+        written = self.cache_write_tokens + self.cache_write_1h_tokens
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + written
+
+    @property
     def average_latency_ms(self) -> int | None:
         """Milliseconds a request; None where there was none."""
         return round(self.latency_ms / self.requests) if self.requests else None
@@ -67,6 +78,16 @@ class Group:
     """The totals of one model, app or tag; ``name`` is empty where requests named none."""
 
     name: str
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The totals of the requests with the same model, app and tag."""
+
+    model: str
+    source_app: str
+    feature_tag: str
     totals: Totals
 
 
@@ -85,10 +106,17 @@ def window(timeframe: str, now: datetime) -> tuple[datetime | None, datetime]:
     return (None if length is None else now - length), now
 
 
-def pieces(start: datetime | None, end: datetime, minutes_since: datetime | None) -> list[Piece]:
-    """Cover a period with whole hours and, at its edges, minutes.
+def pieces(
+    start: datetime | None,
+    end: datetime,
+    minutes_since: datetime | None,
+    *,
+    longest: int = DAY,
+) -> list[Piece]:
+    """Cover a period with whole days, hours and, at its edges, minutes.
 
     ``minutes_since`` is the start of the oldest rollup by minute, None where there is none.
+    ``longest`` is the longest rollup to use; `MINUTE` only where there are any.
     """
 
     def by_minute(moment: datetime) -> bool:
@@ -100,32 +128,80 @@ def pieces(start: datetime | None, end: datetime, minutes_since: datetime | None
     last_hour = _floor(last, HOUR)
     tail = Piece(MINUTE, last_hour, last)
     if start is None:
-        return _not_empty(Piece(HOUR, None, last_hour), tail)
+        return _not_empty(*_hours(None, last_hour, longest), tail)
     first = _floor(start, MINUTE)
     if not by_minute(first):
         first = _floor(first, HOUR)
     first_hour = _ceil(first, HOUR)
-    if first_hour > last_hour:  # a part of one hour
+    if first_hour > last_hour or (longest == MINUTE and by_minute(first)):  # or a part of one hour
         return _not_empty(Piece(MINUTE, first, last))
     head = Piece(MINUTE, first, first_hour)
-    return _not_empty(head, Piece(HOUR, first_hour, last_hour), tail)
+    return _not_empty(head, *_hours(first_hour, last_hour, longest), tail)
+
+
+def _hours(start: datetime | None, end: datetime, longest: int) -> list[Piece]:
+    """Cover whole hours, with whole days where there are any."""
+    last_day = _floor(end, DAY)
+    first_day = None if start is None else _ceil(start, DAY)
+    if longest < DAY or (first_day is not None and first_day >= last_day):
+        return [Piece(HOUR, start, end)]
+    days, tail = Piece(DAY, first_day, last_day), Piece(HOUR, last_day, end)
+    if start is None or first_day is None:
+        return [days, tail]
+    return [Piece(HOUR, start, first_day), days, tail]
 
 
 def summary(start: datetime | None, end: datetime) -> Totals:
     """The totals of a period."""
-    sums = _rollups(start, end).aggregate(**{f"sum_{name}": Sum(name) for name in COUNTERS})
+    sums = rollups(start, end).aggregate(**{f"sum_{name}": Sum(name) for name in COUNTERS})
     return _totals(sums)
 
 
 def by(dimension: Dimension, start: datetime | None, end: datetime) -> list[Group]:
     """The totals of a period by model, app or tag, the most expensive first."""
     rows = (
-        _rollups(start, end)
+        rollups(start, end)
         .order_by()
         .values(dimension)
         .annotate(**{f"sum_{name}": Sum(name) for name in COUNTERS})
     )
-    groups = [Group(row[dimension] or "", _totals(row)) for row in rows]
+    return dearest(Group(row[dimension] or "", _totals(row)) for row in rows)
+
+
+def cells(start: datetime | None, end: datetime, where: Names | None = None) -> list[Cell]:
+    """The totals of a period for each model, app and tag that occur together.
+
+    One look at the rollups from which every figure of a page is folded (`total`, `fold`), so
+    that they add up to each other. ``where`` names the model, app or tag to keep to.
+    """
+    rows = (
+        rollups(start, end)
+        .filter(**dict(where or {}))
+        .order_by()
+        .values_list(*DIMENSIONS)
+        .annotate(*(Sum(name) for name in COUNTERS))
+    )
+    return [Cell(model or "", app or "", tag or "", _made(sums)) for model, app, tag, *sums in rows]
+
+
+def total(found: Iterable[Cell]) -> Totals:
+    return sum_of(cell.totals for cell in found)
+
+
+def fold(found: Iterable[Cell], dimension: Dimension) -> list[Group]:
+    """The totals by model, app or tag, the most expensive first."""
+    groups: dict[str, list[Totals]] = {}
+    for cell in found:
+        groups.setdefault(getattr(cell, dimension), []).append(cell.totals)
+    return dearest(Group(name, sum_of(several)) for name, several in groups.items())
+
+
+def sum_of(several: Iterable[Totals]) -> Totals:
+    columns = zip(*map(_values, several), strict=True)
+    return Totals(*(sum(column, start=column[0] * 0) for column in columns))
+
+
+def dearest(groups: Iterable[Group]) -> list[Group]:
     return sorted(groups, key=lambda g: (-g.totals.cost, -g.totals.requests, g.name))
 
 
@@ -141,16 +217,22 @@ def by_tag(start: datetime | None, end: datetime) -> list[Group]:
     return by("feature_tag", start, end)
 
 
-def _rollups(start: datetime | None, end: datetime) -> QuerySet[UsageRollup]:
+def rollups(start: datetime | None, end: datetime, *, longest: int = DAY) -> QuerySet[UsageRollup]:
+    """The rollups that make up a period, each request in exactly one of them."""
+    return UsageRollup.objects.filter(covering(start, end, longest=longest))
+
+
+def covering(start: datetime | None, end: datetime, *, longest: int = DAY) -> Q:
+    """Which rollups make up a period; for `UsageTiming` as for `UsageRollup`."""
     minutes = UsageRollup.objects.filter(bucket_seconds=MINUTE)
     oldest = minutes.aggregate(oldest=Min("bucket_start"))["oldest"]
     wanted = Q(pk__in=[])
-    for piece in pieces(start, end, oldest):
+    for piece in pieces(start, end, oldest, longest=longest):
         span = Q(bucket_seconds=piece.seconds, bucket_start__lt=piece.end)
         if piece.start is not None:
             span &= Q(bucket_start__gte=piece.start)
         wanted |= span
-    return UsageRollup.objects.filter(wanted)
+    return wanted
 
 
 def _totals(sums: dict[str, Any]) -> Totals:
@@ -159,6 +241,18 @@ def _totals(sums: dict[str, Any]) -> Totals:
     for name in MONEY_COLUMNS:
         values[name] = Decimal(values[name]).quantize(MONEY_STEP)
     return Totals(**values)
+
+
+def _made(sums: Sequence[Any]) -> Totals:
+    """From the sums of `COUNTERS`, in their order."""
+    values: dict[str, Any] = {
+        name: Decimal(value or 0).quantize(MONEY_STEP) if name in MONEY_COLUMNS else value or 0
+        for name, value in zip(COUNTERS, sums, strict=True)
+    }
+    return Totals(**values)
+
+
+_values = attrgetter(*COUNTERS)
 
 
 def _not_empty(*spans: Piece) -> list[Piece]:

@@ -3,7 +3,7 @@
 How it fails: the database's errors are passed on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -47,6 +47,11 @@ def newest(count: int) -> list[UsageRecord]:
     return list(UsageRecord.objects.order_by("-created_at", "-id")[:count])
 
 
+def highest_id() -> int:
+    """The id of the row that was stored last; 0 where there is none."""
+    return UsageRecord.objects.order_by("-id").values_list("id", flat=True).first() or 0
+
+
 def as_json(record: UsageRecord) -> dict[str, Any]:
     """A row with `JSON_FIELDS`, as plain JSON values."""
     return {name: _plain(getattr(record, name)) for name in JSON_FIELDS}
@@ -62,8 +67,7 @@ class Follower:
     def __init__(self) -> None:
         self._highest = 0
         self._seen: set[int] = set()
-        top = UsageRecord.objects.order_by("-id").values_list("id", flat=True).first()
-        self._note(self._ids_above((top or 0) - LOOKBACK))
+        self._note(self._ids_above(highest_id() - LOOKBACK))
 
     def look(self) -> list[UsageRecord]:
         """The new rows, in the order in which they were stored."""
@@ -74,6 +78,13 @@ class Follower:
             found += UsageRecord.objects.filter(id__in=chunk).order_by("id")
         self._note(fresh)
         return found
+
+    def glance(self, most: int, columns: Sequence[str]) -> tuple[list[dict[str, Any]], int]:
+        """Some columns of the last ``most`` new rows, and how many new ones there are in all."""
+        fresh = sorted(set(self._ids_above(self._highest - LOOKBACK)) - self._seen)
+        self._note(fresh)
+        rows = UsageRecord.objects.filter(id__in=fresh[-most:]).order_by("id")
+        return list(rows.values(*columns)) if fresh else [], len(fresh)
 
     def _ids_above(self, low: int) -> list[int]:
         ids = UsageRecord.objects.filter(id__gt=low).order_by()

@@ -12,6 +12,7 @@ rows that are stored already are left out then.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -32,7 +33,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from usage.models import UsageRecord
 from usage.rollups import COUNTERS, MONEY_COLUMNS, Delta, deltas
 from usage.rows import UsageRow
-from usage.statements import Statements, placeholders, several_rows
+from usage.statements import Statements, SumStatements, placeholders, several_rows
+from usage.timings import TimingDelta, timing_deltas
 
 BATCH = 500
 """Rows a transaction. Oracle takes no more than 1,000 values in one IN list."""
@@ -77,8 +79,8 @@ def insert(rows: Sequence[UsageRow], *, check: bool) -> int:
         with transaction.atomic():
             new = _unknown(rows) if check else rows
             if new:
-                _insert_rows(new)
-                _add_rollups(deltas(new))
+                insert_rows(new)
+                add_rollups(deltas(new), timing_deltas(new))
                 for write in alongside:
                     write(new)
             return len(new)
@@ -129,7 +131,8 @@ def _existing(sql: str, keys: Sequence[str]) -> set[str]:
     return found
 
 
-def _insert_rows(rows: Iterable[UsageRow]) -> None:
+def insert_rows(rows: Iterable[UsageRow]) -> None:
+    """Insert rows alone, in the caller's transaction; `add_rollups` belongs to it."""
     adapt = _Adapter(connection)
     records = [adapt.record(row) for row in rows]
     if connection.vendor == "sqlite":
@@ -156,31 +159,46 @@ def _insert_into_sqlite(records: Sequence[list[Any]]) -> None:
                 start += size
 
 
-def _add_rollups(changes: Sequence[Delta]) -> None:
-    """Add to the rollups that exist and insert the others.
+def add_rollups(sums: Sequence[Delta], timings: Sequence[TimingDelta]) -> None:
+    """Add to the rollups what rows make of them, in the transaction that inserts the rows."""
+    adapt, sql = _Adapter(connection), Statements.of(connection)
+    _add_sums(sql.rollups, adapt.rollups(sums))
+    _add_sums(sql.timings, adapt.timings(timings))
 
-    Another worker may insert the same rollup at the same time: then look again. Both loops
-    go through the keys in their order, so two workers cannot wait for each other.
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a batch adds to one row of a table of sums, as the driver's parameters."""
+
+    key: str
+    bucket: list[Any]
+    """The columns that say which row it is, without the key."""
+    sums: list[Any]
+
+
+def _add_sums(sql: SumStatements, changes: Sequence[_Change]) -> None:
+    """Add to the rows that exist and insert the others.
+
+    Another worker may insert the same row at the same time: then look again. Both loops go
+    through the keys in their order, so two workers cannot wait for each other.
     """
-    sql = Statements.of(connection)
-    adapt = _Adapter(connection)
     for _ in range(ROLLUP_ATTEMPTS):
-        known = _existing(sql.select_rollups, [delta.key for delta in changes])
-        missing = [adapt.rollup(delta) for delta in changes if delta.key not in known]
+        known = _existing(sql.select, [change.key for change in changes])
+        missing = [[c.key, *c.bucket, *c.sums] for c in changes if c.key not in known]
         if not missing:
             break
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.executemany(sql.insert_rollup, missing)
+                cursor.executemany(sql.insert, missing)
         except IntegrityError:
             continue
         break
     else:
         raise DatabaseError("other writers keep inserting the same rollups")
-    present = [adapt.counters(delta) for delta in changes if delta.key in known]
+    present = [[*change.sums, change.key] for change in changes if change.key in known]
     if present:
         with connection.cursor() as cursor:
-            cursor.executemany(sql.update_rollup, present)
+            cursor.executemany(sql.update, present)
             if cursor.rowcount != len(present):
                 raise DatabaseError("a rollup was removed while it was added to")
 
@@ -204,20 +222,25 @@ class _Adapter:
             values[index] = self.money(values[index])
         return values
 
-    def rollup(self, delta: Delta) -> list[Any]:
-        bucket = delta.bucket
-        identity = [
-            delta.key,
-            self.moment(bucket.start),
-            bucket.seconds,
-            bucket.model,
-            bucket.source_app,
-            bucket.feature_tag,
-        ]
-        return identity + self._sums(delta)
+    def rollups(self, found: Iterable[Delta]) -> list[_Change]:
+        """In the order of their keys, as `deltas` gives them."""
+        changes = []
+        for delta in found:
+            bucket = delta.bucket
+            place = [self.moment(bucket.start), bucket.seconds]
+            names = [bucket.model, bucket.source_app, bucket.feature_tag]
+            changes.append(_Change(delta.key, [*place, *names], self._sums(delta)))
+        return changes
 
-    def counters(self, delta: Delta) -> list[Any]:
-        return [*self._sums(delta), delta.key]
+    def timings(self, found: Iterable[TimingDelta]) -> list[_Change]:
+        """In the order of their keys."""
+        changes = []
+        for delta in found:
+            bucket = delta.bucket
+            place = [self.moment(bucket.start), bucket.seconds]
+            names = [bucket.model, bucket.source_app, bucket.kind]
+            changes.append(_Change(bucket.key(), [*place, *names], delta.counts))
+        return sorted(changes, key=lambda change: change.key)
 
     def _sums(self, delta: Delta) -> list[Any]:
         values = [getattr(delta.sums, name) for name in COUNTERS]

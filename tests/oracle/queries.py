@@ -32,6 +32,8 @@ from budgets.settlement import spec_of
 from cache import semantic_sql
 from cache.embedders import OracleEmbedder
 from cache.models import CacheVector
+from dashboard import tokens
+from dashboard.models import ApiToken
 from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
 from experiments.models import ABFeedback, ABTest, Status
 from experiments.prompt_models import ReplayResult, ReplayRun, RunState, StoredPrompt
@@ -49,9 +51,11 @@ from upstreams.store import Change, load_upstreams
 from usage import (
     costs,
     ledger,
+    listing,
     price_review,
     retention,
     rollup_check,
+    series,
     stats,
     tailing,
     today,
@@ -308,6 +312,11 @@ def rating_of_a_stored_request(recorder: Recorder) -> None:
     assert (kept.test, kept.variant, kept.replaced) == ("t", "", True)
 
 
+LISTED = listing.Wanted(
+    None, NOW, model="m", source_app="", feature_tag="t", status="4xx", cache="hit", cost="unknown"
+)
+
+
 def review_a_rule(_: Recorder) -> None:
     """Its conditions are fetched, its upstreams and its models looked for."""
     rule = RoutingRule(id=7, name="r", model="no-such-model", upstreams="eu", priority=1)
@@ -536,6 +545,25 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     # statistics
     "cost of today": lambda _: today.sums_of_day(int(NOON // today.DAY)),
     **{f"statistics of {timeframe}": statistics(timeframe) for timeframe in stats.TIMEFRAMES},
+    "cells of a period": lambda _: stats.cells(NOW - timedelta(days=3), NOW, {"source_app": ""}),
+    "figures over time": lambda _: series.lines(
+        [NOW - timedelta(hours=3), NOW - timedelta(hours=2)],
+        NOW,
+        "model",
+        ["a", ""],
+        {"model": "m"},
+    ),
+    "latencies": lambda _: [
+        series.counts("latency", None, NOW, {"model": "m"}),
+        series.latencies([NOW - timedelta(hours=3)], NOW),
+        series.first_request(),
+        series.busiest_since(None, NOW, 10),
+    ],
+    "a page of requests": lambda _: listing.page(LISTED, listing.Cursor(NOW, 7), 50),
+    "a page of a session's requests": lambda _: listing.page(
+        replace(LISTED, session="s", status="error"), None, 50
+    ),
+    "an API token": lambda _: tokens.find("tw_x", NOW),
     "costs by session": lambda _: costs.by_session(None, NOW, 20),
     "costs by day": lambda _: costs.daily(None, NOW.date()),
     "newest requests": lambda _: tailing.newest(20),
@@ -582,5 +610,6 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "feedback page": admin_list(ABFeedback, q="0"),
     "upstreams page": admin_list(Upstream, q="api", enabled__exact="1"),
     "upstream history page": admin_list(UpstreamEvent, q="z", state__exact="open"),
+    "API tokens page": admin_list(ApiToken, q="ci", scope="read"),
     "users page": admin_list(User, q="admin"),
 }

@@ -28,7 +28,7 @@ def test_rows_and_statistics_go_and_the_rest_stays() -> None:
     prices = ModelPrice.objects.count()
     out = StringIO()
     call_command("reset", "--yes", stdout=out)
-    assert "Deleted 2 requests and 4 " in out.getvalue()
+    assert "Deleted 2 requests and 15 " in out.getvalue()
     assert not UsageRecord.objects.exists()
     assert not UsageRollup.objects.exists()
     assert User.objects.filter(username="somebody").exists()

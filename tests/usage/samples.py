@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Sum
 
 from usage.models import UsageRecord, UsageRollup
-from usage.rollups import COUNTERS, HOUR, MINUTE, Sums
+from usage.rollups import COUNTERS, DAY, HOUR, MINUTE, Sums
 from usage.rows import UsageRow
 
 NOON = 1_795_435_200.0  # 2026-11-23 12:00:00 UTC
@@ -65,8 +65,9 @@ def stored_sums() -> dict[str, Any]:
 
 
 def assert_rollups_agree() -> None:
-    """Both sizes of rollups say what the rows say."""
+    """All sizes of rollups say what the rows say."""
     expected = stored_sums()
+    assert rollup_sums(DAY) == expected
     assert rollup_sums(HOUR) == expected
     assert rollup_sums(MINUTE) == expected
 

@@ -411,6 +411,6 @@ def test_reset_removes_rows_and_rollups(make_ledger, monkeypatch):
     ledger.start()
     record(ledger, 25)
     assert ledger.flush(PATIENCE)
-    assert reset() == ResetCounts(requests=25, rollups=2)
+    assert reset() == ResetCounts(requests=25, rollups=9)
     assert not UsageRecord.objects.exists()
     assert not UsageRollup.objects.exists()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.usage.samples import sums_of, usage_row
 from usage.models import UsageRollup
-from usage.rollups import HOUR, MINUTE
+from usage.rollups import DAY, HOUR, MINUTE
 from usage.stats import Totals, by_app, by_model, by_tag, pieces, summary, window
 from usage.writer import insert
 
@@ -52,6 +52,8 @@ def test_a_period_is_covered_to_the_minute_and_nothing_twice(start, length):
         assert piece.start is not None
         whole = piece.start.minute == piece.end.minute == 0
         assert whole or piece.seconds == MINUTE
+        whole_days = piece.start.hour == piece.end.hour == 0 and whole
+        assert whole_days or piece.seconds != DAY
     assert sum(piece.seconds == MINUTE for piece in found) <= 2
 
 
@@ -79,7 +81,8 @@ def test_all_time_has_no_start():
     start, end = window("all", NOW)
     found = pieces(start, end, START)
     assert [(piece.seconds, piece.start) for piece in found] == [
-        (HOUR, None),
+        (DAY, None),
+        (HOUR, NOW.replace(hour=0, minute=0, second=0)),
         (MINUTE, NOW.replace(minute=0, second=0)),
     ]
 
