@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, sync_playwright
 
 from demo.fake_provider import FakeProvider
 from demo.instance import Instance
@@ -122,8 +122,12 @@ class Watch:
         self._origin = origin
         page.on("console", lambda m: self._note(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self._note(str(error)))
-        page.on("dialog", lambda dialog: (self._note(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._dialog)
         page.on("request", lambda request: self._host(request.url))
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self._note(f"dialog {dialog.message}")
+        dialog.dismiss()
 
     def _note(self, text: str) -> None:
         if not self.down:
@@ -136,7 +140,8 @@ class Watch:
 
 @pytest.fixture
 def watch(page: Page) -> Watch:
-    return page.watch  # type: ignore[attr-defined, no-any-return]
+    watch: Watch = page.watch  # type: ignore[attr-defined]
+    return watch
 
 
 @pytest.fixture
