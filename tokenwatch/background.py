@@ -7,7 +7,8 @@ the last worker has ended and its rows are stored, or cannot be stored at presen
 wait for the next start.
 
 Signals for the whole service do not end it: it outlasts the workers, whose last rows it waits
-for. Killed, it leaves nothing half done.
+for. A worker with newer code (a rolling restart) ends it, by SIGUSR1, and starts its successor.
+Killed, it leaves nothing half done.
 
     python -m tokenwatch.background
 """
@@ -22,7 +23,7 @@ import time
 from pathlib import Path
 
 from tokenwatch.conf import BASE_DIR, config
-from usage.presence import is_running, take_lock
+from usage.presence import is_running, older_than, take_lock
 from usage.segments import WorkerLock
 
 NICE = 10
@@ -56,7 +57,8 @@ def run(lock: WorkerLock) -> None:
     from tokenwatch.jobs import JobRunner
     from usage.storing import RowStorer
 
-    rows = RowStorer(config.spool_dir, lock)
+    rows = RowStorer(config.spool_dir, lock, code=age_of_code())
+    signal.signal(signal.SIGUSR1, lambda *_: rows.end())
     jobs = JobRunner()
     webhooks = WebhookSender(allow_private=config.allow_private_webhooks)
     rows.start()
@@ -68,6 +70,12 @@ def run(lock: WorkerLock) -> None:
     webhooks.stop()
 
 
+def age_of_code() -> int:
+    """When the newest of our modules was written, in nanoseconds since the epoch."""
+    packages = {path.parent for path in BASE_DIR.glob("*/__init__.py")}
+    return max(file.stat().st_mtime_ns for one in packages for file in one.rglob("*.py"))
+
+
 class Keeper:
     """A worker's part: sees that the background process is there."""
 
@@ -75,9 +83,13 @@ class Keeper:
         self._spool_dir = spool_dir
         self._process: subprocess.Popen[bytes] | None = None
         self._next_spawn = 0.0
+        self._code = age_of_code()
 
     def check(self) -> None:
         """Start it where it is not; call it once a second, in a thread."""
+        if (outdated := older_than(self._spool_dir, self._code)) is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(outdated, signal.SIGUSR1)
         if self._process is not None and self._process.poll() is None:
             return
         now = time.monotonic()

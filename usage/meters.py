@@ -15,9 +15,9 @@ APPENDED, WAITING, CLOSED, STORED, SEGMENT, OFFSET = range(6)
 """Lines written to the spool; lines kept in memory; 1 once nothing more is recorded (these are
 the worker's). Lines stored; the segment being read, and the offset behind what is stored of it
 (these belong to whoever stores)."""
-HEALTHY, BEAT, PROCESS = range(3)
+HEALTHY, BEAT, PROCESS, CODE = range(4)
 """Of the storing process: 1 while the database takes what it gets; when that was known, in
-seconds since the epoch; its process id."""
+seconds since the epoch; its process id; how new its code is."""
 _SIZE = 64
 
 

@@ -6,7 +6,7 @@ The storing process holds a lock in the spool's directory and keeps a meter in i
 import time
 from pathlib import Path
 
-from usage.meters import BEAT, HEALTHY, Meter
+from usage.meters import BEAT, CODE, HEALTHY, PROCESS, Meter
 from usage.segments import WorkerLock, lock_path
 
 NAME = "writer"
@@ -43,6 +43,14 @@ def is_done_with(directory: Path, worker: str) -> bool:
     ended: the next start then brings its own."""
     locks = {path.name for path in directory.glob("*.lock")}
     return f"{worker}.lock" not in locks and locks != {f"{NAME}.lock"}
+
+
+def older_than(directory: Path, code: int) -> int | None:
+    """The storing process's id where its code is older than this; else None."""
+    counts = Meter.read(lock_path(directory, NAME))
+    if counts is None or not counts[PROCESS] or counts[CODE] >= code:
+        return None
+    return counts[PROCESS]
 
 
 def health(directory: Path) -> tuple[bool, int]:

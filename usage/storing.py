@@ -17,7 +17,7 @@ from django.db import close_old_connections, connection
 from usage import writer
 from usage.backlog import Backlog
 from usage.drain import Drain
-from usage.meters import BEAT, HEALTHY, PROCESS
+from usage.meters import BEAT, CODE, HEALTHY, PROCESS
 from usage.segments import WorkerLock
 from usage.writer import DatabaseUnavailableError
 
@@ -33,7 +33,7 @@ logger = logging.getLogger("tokenwatch.ledger")
 class RowStorer:
     """The thread that stores rows. It owns the lock and gives it up at its end."""
 
-    def __init__(self, directory: Path, lock: WorkerLock) -> None:
+    def __init__(self, directory: Path, lock: WorkerLock, *, code: int = 0) -> None:
         self._backlog = Backlog(directory)
         self._drain = Drain(self._backlog, writer.insert)
         self._lock = lock
@@ -44,16 +44,20 @@ class RowStorer:
         self._pause = TICK
         self._failing_since: float | None = None
         self._next_chores = 0.0
-        self._counts[PROCESS] = os.getpid()
+        self._counts[PROCESS], self._counts[CODE] = os.getpid(), code
         self._beat(ok=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, timeout: float = LAST_LOOK) -> None:
-        """End the thread after the batch that it is at."""
+    def end(self) -> None:
+        """Have the thread end after the batch that it is at."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self, timeout: float = LAST_LOOK) -> None:
+        """End the thread and wait for it."""
+        self.end()
         self._thread.join(timeout)
 
     def wait_for_the_last_worker(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from demo.instance import Instance
 from tests.faults.waiting import until
 from tokenwatch import running
-from usage.meters import PROCESS, Meter
+from usage.meters import CODE, PROCESS, Meter
 from usage.presence import NAME
 from usage.segments import lock_path
 
@@ -91,6 +91,12 @@ class Child(Instance):
 
         until(there, lambda: "no background process", PATIENCE)
         return found[0]
+
+    def age_background(self) -> None:
+        """Have the background process seem to run older code than the workers."""
+        with open(lock_path(self.data_dir / "spool", NAME), "r+b") as file:
+            file.seek(8 * CODE)
+            file.write(b"\1" + bytes(7))
 
     def waiting_bytes(self, pid: int) -> int:
         """The size of a worker's segments."""

@@ -101,6 +101,20 @@ def test_a_killed_background_process_is_replaced(installation: Installation) -> 
         installation.books.check(load)
 
 
+def test_a_background_process_with_older_code_is_replaced(installation: Installation) -> None:
+    """As in a rolling restart after an upgrade: here its meter says that it is older."""
+    with installation.start() as child, Load(child.run.proxy_url) as load:
+        background = child.background()
+        load.await_answers(20)
+        child.age_background()
+        until(lambda: child.background() != background, lambda: "it is not replaced", PATIENCE)
+        load.await_answers(20)
+        load.stop()
+        assert load.cut == []
+        child.settle()
+        installation.books.check(load)
+
+
 def test_a_locked_database_holds_up_no_request(installation: Installation) -> None:
     with installation.start() as child:
         with Load(child.run.proxy_url) as load:
