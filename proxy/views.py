@@ -51,7 +51,7 @@ class ProxyApp:
         if scope["path"] == "/health":
             await _reply(send, *_health(services))
         elif (call := identify(scope)) is not None:
-            await handle(call, Client(receive, send, scope.get(CONNECTION)), services)
+            await handle(call, Client(receive, send, scope.pop(CONNECTION, None)), services)
         else:
             await _reply(send, 404, _NOT_FOUND)
 
