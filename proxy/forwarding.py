@@ -25,12 +25,13 @@ from proxy.finish import Ending
 from proxy.services import Services
 from proxy.sse import EventSplitter, data_of
 from tokenwatch.conf import Config
+from upstreams.asked import Body
 from upstreams.candidates import Candidate, Target
 from upstreams.dialects.credentials import query_without_key, replaced
 from upstreams.dialects.errors import failing_status
 from upstreams.errors import UpstreamError
 from upstreams.failures import Failure, of_error, of_status, of_stream_error
-from upstreams.transport import Body, Exchange
+from upstreams.transport import Exchange
 
 AskAgain = Callable[[Call, Target, Services, Ending], Awaitable[bool]]
 """Whether the request's budgets allow it to go to this target instead."""

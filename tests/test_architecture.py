@@ -67,6 +67,7 @@ PURE = (
     "upstreams/breaker.py",
     "upstreams/candidates.py",
     "upstreams/dialects/",
+    "upstreams/asked.py",
     "upstreams/errors.py",
     "upstreams/failures.py",
     "upstreams/validation.py",

@@ -11,9 +11,8 @@ be dead before a byte of the answer.
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -25,6 +24,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from upstreams.asked import Asked, Body, RawHeaders, is_stream, text_headers
+from upstreams.connections import Connector
 from upstreams.errors import (
     BadAnswer,
     BrokenBody,
@@ -33,9 +34,6 @@ from upstreams.errors import (
     Dropped,
     ResponseTimeout,
 )
-
-RawHeaders = Sequence[tuple[bytes, bytes]]
-Body = bytes | AsyncIterator[bytes] | None
 
 MAX_HEADER_LINE = 64 * 1024
 MAX_HEADERS = 1024
@@ -46,34 +44,6 @@ WHOLE_BODY = 1024 * 1024
 MAX_ORIGINS = 1000
 MAX_SWEEP = 0.25
 """Seconds between two looks for exchanges whose overall time is over."""
-KEEPALIVE = 60.0
-"""Seconds an idle connection is kept. Providers close theirs after 60 to 600."""
-
-
-class _WatchedHandler(ResponseHandler):
-    """A connection that remembers whether it served before, and is not reused once odd.
-
-    Bytes that arrive while no request is under way belong to no answer; left alone, they
-    would be taken for the beginning of the next one, which may be another client's.
-    """
-
-    served = False
-    idle = False
-
-    def data_received(self, data: bytes) -> None:
-        if self.idle and data:
-            self.force_close()
-            if self.transport is not None:
-                self.transport.close()
-            return
-        super().data_received(data)
-
-    def set_exception(self, exc: Any, *cause: Any) -> None:
-        """Tell the body's reader too: aiohttp leaves it waiting where a later chunk is
-        malformed."""
-        super().set_exception(exc, *cause)
-        if isinstance(exc, HttpProcessingError) and self._payload is not None:
-            self._payload.set_exception(exc)
 
 
 class _Request(ClientRequest):
@@ -94,29 +64,6 @@ class _Sent:
     """Stands for the writer of a request that went out whole."""
 
     output_size = 0
-
-
-class _Connector(aiohttp.TCPConnector):
-    """A pool without a limit of its own: waiting for a slot is never the upstream's failure."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(limit=0, keepalive_timeout=KEEPALIVE, **kwargs)
-        loop = self._loop
-        self._factory = lambda: _WatchedHandler(loop=loop)  # type: ignore[assignment]
-
-    async def _get(self, key: Any, traces: list[Any]) -> Connection | None:
-        while (connection := await super()._get(key, traces)) is not None:
-            protocol = connection.protocol
-            if isinstance(protocol, _WatchedHandler) and not protocol.should_close:
-                protocol.idle = False
-                return connection
-            connection.close()
-        return None
-
-    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        if isinstance(protocol, _WatchedHandler):
-            protocol.served = protocol.idle = True
-        super()._release(key, protocol, should_close=should_close)
 
 
 class Exchange:
@@ -155,30 +102,6 @@ class Exchange:
             self._response.close()
 
 
-class _Asked(NamedTuple):
-    """A request as it is to be sent."""
-
-    method: str
-    url: URL
-    host: str
-    headers: RawHeaders
-    body: Body
-
-    def wire(self) -> bytes:
-        """The bytes of a request whose body is in memory.
-
-        Raises:
-            ConnectFailed: a header holds a line break, which would make it two.
-        """
-        assert isinstance(self.body, bytes)
-        fields = b"".join([b"%b: %b\r\n" % pair for pair in self.headers])
-        if fields.count(b"\n") != len(self.headers) or fields.count(b"\r") != len(self.headers):
-            raise ConnectFailed("a header holds a line break")
-        line = f"{self.method} {self.url.raw_path_qs} HTTP/1.1\r\nHost: {self.host}\r\n"
-        length = b"Content-Length: %d\r\n\r\n" % len(self.body)
-        return b"".join((_bytes(line), fields, length, self.body))
-
-
 class _Deadline(TimerContext):
     """The overall time of one exchange, checked by the transport's sweep.
 
@@ -206,7 +129,7 @@ class Transport:
         self._overall_timeout = overall_timeout
         self._connect_timeout = _connecting(connect_timeout)
         self._ssl = ssl.create_default_context()
-        self._connector = _Connector(ssl=self._ssl)
+        self._connector = Connector(ssl=self._ssl)
         self._session = aiohttp.ClientSession(
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
@@ -254,12 +177,12 @@ class Transport:
         overall = self._overall_timeout if overall_timeout is None else overall_timeout
         deadline = _Deadline(self._loop, self._deadlines, self._loop.time() + overall)
         connecting = _connecting(connect_timeout) if connect_timeout else self._connect_timeout
-        asked = _Asked(method, target, host, headers, body)
+        asked = Asked(method, target, host, headers, body)
         try:
             try:
                 return await self._exchange(asked, deadline, connecting)
             except _StaleConnection as stale:
-                if _is_stream(body):
+                if is_stream(body):
                     raise Dropped(_reason(stale.reason)) from stale.reason
             # Every other idle connection to this host may be as dead: they are of the same age.
             self._drop_idle(target)
@@ -274,7 +197,7 @@ class Transport:
             raise
 
     async def _exchange(
-        self, asked: "_Asked", deadline: _Deadline, connecting: ClientTimeout
+        self, asked: Asked, deadline: _Deadline, connecting: ClientTimeout
     ) -> Exchange:
         proxy = self._proxy(asked.url)
         # Head and body go out with one write, and past aiohttp's request, which would cost as
@@ -294,8 +217,8 @@ class Transport:
             raise
         return Exchange(response, deadline)
 
-    def _request(self, asked: "_Asked", deadline: _Deadline, proxy: URL | None) -> _Request:
-        headers = _text_headers(asked.host, asked.headers)
+    def _request(self, asked: Asked, deadline: _Deadline, proxy: URL | None) -> _Request:
+        headers = text_headers(asked.host, asked.headers)
         if isinstance(asked.body, bytes):
             headers["Content-Length"] = str(len(asked.body))
         return _Request(
@@ -308,10 +231,10 @@ class Transport:
             session=self._session,
             proxy=proxy,
             # A body of unknown length can only be sent in chunks.
-            chunked=(_is_stream(asked.body) and "Content-Length" not in headers) or None,
+            chunked=(is_stream(asked.body) and "Content-Length" not in headers) or None,
         )
 
-    def _origin(self, asked: "_Asked") -> _Request:
+    def _origin(self, asked: Asked) -> _Request:
         """What the connector connects by: one request stands for all to an origin."""
         key = (asked.url.scheme, asked.host)
         found = self._origins.get(key)
@@ -333,7 +256,7 @@ class Transport:
 
     async def _converse(
         self,
-        asked: "_Asked",
+        asked: Asked,
         request: _Request | None,
         connection: Connection,
         deadline: _Deadline,
@@ -376,7 +299,7 @@ class Transport:
         return response
 
     def _send_whole(
-        self, asked: "_Asked", protocol: ResponseHandler, deadline: _Deadline
+        self, asked: Asked, protocol: ResponseHandler, deadline: _Deadline
     ) -> ClientResponse:
         transport = protocol.transport
         if transport is None or transport.is_closing():
@@ -430,34 +353,6 @@ _NO_INFO = RequestInfo(URL(), "", CIMultiDictProxy(CIMultiDict()))
 @lru_cache(maxsize=256)
 def _connecting(seconds: float) -> ClientTimeout:
     return ClientTimeout(connect=seconds, sock_connect=seconds)
-
-
-def _is_stream(body: Body) -> bool:
-    return body is not None and not isinstance(body, bytes)
-
-
-def _text_headers(host: str, headers: RawHeaders) -> CIMultiDict[str]:
-    """Names and values for aiohttp, which writes UTF-8; other bytes are read as Latin-1."""
-    try:
-        fields = [(name.decode(), value.decode()) for name, value in headers]
-    except UnicodeDecodeError:
-        fields = [(_decoded(name), _decoded(value)) for name, value in headers]
-    return CIMultiDict([("Host", host), *fields])
-
-
-def _bytes(text: str) -> bytes:
-    """A path came as bytes and was read as Latin-1; a configured URL may hold other letters."""
-    try:
-        return text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode()
-
-
-def _decoded(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def _reason(exc: BaseException) -> str:
