@@ -25,7 +25,7 @@ from django.db.models import Min, QuerySet
 
 from tokenwatch.conf import config
 from tokenwatch.jobs import Turn
-from usage.models import UsageRecord, UsageRollup
+from usage.models import UsageRecord, UsageRollup, UsageTiming
 from usage.rollups import HOUR, MINUTE
 from usage.rows import UsageRow
 
@@ -191,6 +191,7 @@ def _hour(moment: datetime) -> datetime:
 
 def remove_minutes(now: datetime, size: int) -> int:
     """Remove the oldest hour's rollups by minute: statistics take an hour for there or not.
+    The latencies' of that hour go with them.
 
     All at once unless they are very many; then an edge of a period that lies in this one hour
     reads too little until the steps are through.
@@ -203,7 +204,9 @@ def remove_minutes(now: datetime, size: int) -> int:
     hour = old.filter(bucket_start__lt=end).order_by("bucket_start")
     keys = list(hour.values_list("pk", flat=True)[: WHOLE_HOUR + 1])
     if len(keys) <= WHOLE_HOUR:
-        return old.filter(bucket_start__lt=end).delete()[0]
+        with transaction.atomic():
+            UsageTiming.objects.filter(bucket_seconds=MINUTE, bucket_start__lt=end).delete()
+            return old.filter(bucket_start__lt=end).delete()[0]
     return UsageRollup.objects.filter(pk__in=keys[:size]).delete()[0]
 
 

@@ -22,7 +22,7 @@ from django.db.models.functions import TruncMinute
 from tokenwatch.conf import config
 from tokenwatch.jobs import Turn
 from usage.models import UsageRecord, UsageRollup
-from usage.rollups import COUNTERS, HOUR, MINUTE, MONEY_COLUMNS, Bucket, Sums, by_hour
+from usage.rollups import COUNTERS, DAY, HOUR, MINUTE, MONEY_COLUMNS, Bucket, Sums, by_hour
 
 JOB = "statistics"
 EVERY = timedelta(hours=1)
@@ -91,6 +91,8 @@ def check(start: datetime, *, repair: bool) -> Found:
         wrong = _differing(expected, stored)
         for key in sorted(wrong):
             _repair(key, expected.get(key), present=key in stored)
+        if wrong:
+            _repair_day(start)
     if wrong:
         logger.error(
             "Statistics of the hour from %s: %d of %d sums were not those of the requests; "
@@ -162,6 +164,29 @@ def _differing(expected: Expected, stored: Mapping[str, Sums]) -> set[str]:
         )
     }
     return (expected.keys() | stored.keys()) - same
+
+
+def _repair_day(start: datetime) -> None:
+    """Make the day's rollups what those of its hours come to."""
+    day = start.replace(hour=0)
+    whole = UsageRollup.objects.filter(bucket_seconds=DAY, bucket_start=day)
+    whole.update(requests=F("requests"))  # the lock, as for the hour
+    hours = UsageRollup.objects.filter(
+        bucket_seconds=HOUR, bucket_start__gte=day, bucket_start__lt=day + timedelta(days=1)
+    )
+    names = ("model", "source_app", "feature_tag")
+    totals = {f"sum_{name}": Sum(name) for name in COUNTERS}
+    expected: dict[str, tuple[Bucket, Sums]] = {}
+    for group in hours.order_by().values(*names).annotate(**totals):
+        model, app, tag = (group[name] or "" for name in names)
+        bucket = Bucket(DAY, int(day.timestamp()), model, app, tag)
+        expected[bucket.key()] = (bucket, _sums(group))
+    stored = {
+        values["pk"]: Sums(**{name: _exact(name, values[name]) for name in COUNTERS})
+        for values in whole.values("pk", *COUNTERS)
+    }
+    for key in sorted(_differing(expected, stored)):
+        _repair(key, expected.get(key), present=key in stored)
 
 
 def _repair(key: str, right: tuple[Bucket, Sums] | None, *, present: bool) -> None:
