@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from dashboard import foretelling
 from dashboard.foretelling import Foreteller
-from usage.forecast import forecast
+from usage.forecast import Forecast, forecast
 from usage.forecasting import ForecastError
 
 TODAY = date(2026, 11, 24)
@@ -30,8 +30,12 @@ def test_not_yet_and_then_once():
     assert len(made) == 1
 
 
+def _never(*_: object) -> Forecast:
+    raise AssertionError("a process was started")
+
+
 def test_nothing_spent_needs_no_process():
-    found = Foreteller(lambda *_: 1 / 0).forecast([(TODAY, 5.0)], TODAY)
+    found = Foreteller(_never).forecast([(TODAY, 5.0)], TODAY)
     assert found is not None
     assert (found.method, found.days) == ("none", ())
 

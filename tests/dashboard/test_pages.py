@@ -159,8 +159,9 @@ def test_a_budget_over_its_limit_is_the_first_alert(staff_client):
 
 
 def test_budgets_have_their_burn_down(staff_client, weeks, monkeypatch):
-    monkeypatch.setattr(budgets, "foreteller", Foreteller(forecast))
-    monkeypatch.setattr(costs, "foreteller", budgets.foreteller)
+    foreteller = Foreteller(forecast)
+    monkeypatch.setattr(budgets, "foreteller", foreteller)
+    monkeypatch.setattr(costs, "foreteller", foreteller)
     Budget.objects.create(name="month", limit=Decimal(5000), period="monthly")
     assert b"Working out how long it lasts" in staff_client.get("/cost/coming/?range=30d").content
     costs.coming(params.read({"range": "30d"}, datetime.now(UTC)), wait=60)

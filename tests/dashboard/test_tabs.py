@@ -137,11 +137,14 @@ def row(difference, low, high):
 
 def test_an_interval_is_drawn_around_zero():
     found = bar(row(10, -10, 30))
+    assert found is not None
     assert found.left < 50 < found.left + found.width
     assert found.point > 50
     assert bar(row(None, None, None)) is None
-    assert bar(row(0, 0, 0)).point == 50
-    wide = bar(row(5, None, None))
+    nothing, wide = bar(row(0, 0, 0)), bar(row(5, None, None))
+    assert nothing is not None
+    assert wide is not None
+    assert nothing.point == 50
     assert (wide.left, wide.width) == (0, 100)
 
 

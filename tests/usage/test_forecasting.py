@@ -4,7 +4,6 @@ from datetime import date, timedelta
 
 import pytest
 
-from usage import forecasting
 from usage.forecast import forecast
 from usage.forecasting import ForecastError, made_apart
 
@@ -17,6 +16,6 @@ def test_it_is_what_the_pure_function_says():
 
 
 def test_a_process_that_fails_is_an_error(monkeypatch):
-    monkeypatch.setattr(forecasting.sys, "executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(ForecastError):
         made_apart(FEW, TODAY)

@@ -69,7 +69,10 @@ def test_totals_and_hours_are_the_same_afterwards():
     writer.insert([row(age, source_app=f"a{age}") for age in (0, 5, 40, 400)], check=False)
     before = stats.summary(None, NOW), stats.by_app(None, NOW)
     removed = prune(NOW, pause=go_on)
-    assert removed == {"requests": 2, "sums by minute": 2, "webhook messages": 0}
+    assert {name: count for name, count in removed.items() if count} == {
+        "requests": 2,
+        "sums by minute": 2,
+    }
     assert (stats.summary(None, NOW), stats.by_app(None, NOW)) == before
     assert UsageRollup.objects.filter(bucket_seconds=HOUR).count() == 4
 
