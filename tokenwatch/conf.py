@@ -209,7 +209,7 @@ class Config:
     otel_enabled: bool = _setting(boolean, "false")
     otel_endpoint: str = _setting(http_url, "http://localhost:4317")
     otel_service_name: str = _setting(plain, "tokenwatch")
-    otel_traces_per_second: int = _setting(integer(0), "100")
+    otel_traces_per_second: int = _setting(integer(0), "200")
     metrics_token: str = _setting(secret, "", hide=True)
 
     @property

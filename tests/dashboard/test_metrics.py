@@ -10,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dashboard import metrics
 from tests.usage.samples import usage_row
+from tokenwatch.conf import config
 from upstreams.models import Upstream
 from upstreams.store import Change, record
+from usage import stats
 from usage.writer import insert
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +32,7 @@ def scraped(**headers):
 
 @pytest.fixture
 def token(monkeypatch):
-    monkeypatch.setattr(metrics, "config", replace(metrics.config, metrics_token="s3cret"))
+    monkeypatch.setattr(metrics, "config", replace(config, metrics_token="s3cret"))
 
 
 def test_the_counters_are_the_ledgers():
@@ -82,7 +84,7 @@ def test_without_a_database_the_counters_are_missing(monkeypatch):
     def fails(*_):
         raise DatabaseError("gone")
 
-    monkeypatch.setattr(metrics.stats, "by", fails)
+    monkeypatch.setattr(stats, "by", fails)
     found = scraped()
     assert found["tokenwatch_database_up",] == 0
     assert not [key for key in found if key[0].endswith("_total")]

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -38,8 +38,9 @@ def resource(service_name: str, instance: str) -> Resource:
 class Complaints:
     """Says once a minute that the collector is away, and once that it is back."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._endpoint = endpoint
+        self._clock = clock
         self._next = 0.0
         self._lost = 0
         self._lock = threading.Lock()
@@ -48,7 +49,7 @@ class Complaints:
         """So many spans or metrics were not taken."""
         with self._lock:
             self._lost += number
-            now = time.monotonic()
+            now = self._clock()
             if now < self._next:
                 return
             self._next = now + SAY_EVERY
