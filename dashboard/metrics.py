@@ -11,24 +11,33 @@ import hmac
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from dashboard import tokens
 from tokenwatch.conf import config
 from tokenwatch.telemetry.names import BREAKER_STATES
 from upstreams.models import Upstream
 from upstreams.store import standings
-from usage import backlog, stats
+from usage import backlog, series, stats
 from usage.presence import health
 from usage.stats import Group, Totals
+from usage.timings import BOUNDS, Kind
 
-Families = Iterator[CounterMetricFamily | GaugeMetricFamily | SummaryMetricFamily]
+Families = Iterator[Metric]
 
 _TOKENS: tuple[tuple[str, Callable[[Totals], int]], ...] = (
     ("input", lambda totals: totals.input_tokens),
@@ -57,18 +66,33 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
-    """Why a scraper may not see them: with a token set it must know it, else come from here."""
+    """Why a scraper may not see them; None where it knows a token, or comes from here and no
+    token is set for metrics."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return None if _opens(key.strip()) else _unauthorized("This token opens nothing.")
     if config.metrics_token:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        expected = config.metrics_token.encode()
-        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), expected):
-            return None
-        answer = _plain(401, "Send TOKENWATCH_METRICS_TOKEN as a bearer token.")
-        answer["WWW-Authenticate"] = 'Bearer realm="TokenWatch"'
-        return answer
+        return _unauthorized("Send TOKENWATCH_METRICS_TOKEN, or an API token, as a bearer token.")
     if _is_local(request):
         return None
-    return _plain(403, "Set TOKENWATCH_METRICS_TOKEN to read metrics from another machine.")
+    return _unauthorized("Send an API token as a bearer token, or set TOKENWATCH_METRICS_TOKEN.")
+
+
+def _opens(key: str) -> bool:
+    """Whether it is the setting's, which is known without a database, or an API token."""
+    expected = config.metrics_token
+    if expected and hmac.compare_digest(key.encode(), expected.encode()):
+        return True
+    try:
+        return tokens.find(key, datetime.now(UTC)) is not None
+    except Error:
+        return False
+
+
+def _unauthorized(text: str) -> HttpResponse:
+    answer = HttpResponse(text + "\n", status=401, content_type="text/plain; charset=utf-8")
+    answer["WWW-Authenticate"] = 'Bearer realm="TokenWatch"'
+    return answer
 
 
 def _is_local(request: HttpRequest) -> bool:
@@ -81,10 +105,6 @@ def _is_local(request: HttpRequest) -> bool:
         return False
 
 
-def _plain(status: int, text: str) -> HttpResponse:
-    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
-
-
 class _Metrics(Collector):
     """What one scrape finds."""
 
@@ -95,7 +115,8 @@ class _Metrics(Collector):
             value=backlog.depth(config.spool_dir),
         )
         try:
-            families = [*_ledger(datetime.now(UTC)), _breakers(datetime.now(UTC))]
+            now = datetime.now(UTC)
+            families = [*_ledger(now), *_times(now), _breakers(now)]
         except Error:
             families = []
         stored, _ = health(config.spool_dir)
@@ -117,6 +138,25 @@ def _ledger(now: datetime) -> Families:
     for label, dimension in dimensions:
         prefix = "tokenwatch" if label == "model" else f"tokenwatch_{label}"
         yield from _by(prefix, label, stats.by(dimension, None, now))
+
+
+def _times(now: datetime) -> Families:
+    """How long all requests took, from the ledger's counts on its own scale.
+
+    Its buckets leave their upper bound out, where Prometheus' take it in: a request of exactly
+    4 ms, say, counts in the next one.
+    """
+    seconds = stats.summary(None, now).latency_ms / 1000
+    kinds: tuple[tuple[Kind, str, str, float | None], ...] = (
+        ("total", "latency", "Time from a request's arrival to the end of its answer.", seconds),
+        ("overhead", "overhead", "What TokenWatch took before the request went out.", None),
+    )
+    for kind, name, text, total in kinds:
+        bounds = [f"{bound / 1000:.6g}" for bound in BOUNDS[kind]]
+        reached = accumulate(series.counts(kind, None, now, {}))
+        family = HistogramMetricFamily(f"tokenwatch_{name}_seconds", text)
+        family.add_metric([], list(zip([*bounds, "+Inf"], reached, strict=True)), total)
+        yield family
 
 
 def _by(prefix: str, label: str, groups: Iterable[Group]) -> Families:

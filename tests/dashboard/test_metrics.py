@@ -1,6 +1,7 @@
 """What Prometheus finds under /metrics, and who may read it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from django.db import DatabaseError
@@ -8,7 +9,8 @@ from django.test import Client
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from dashboard import metrics
+from dashboard import metrics, tokens
+from dashboard.models import ApiToken
 from tests.usage.samples import usage_row
 from tokenwatch.conf import config
 from upstreams.models import Upstream
@@ -60,6 +62,26 @@ def test_the_counters_are_the_ledgers():
     assert found["tokenwatch_tag_cost_total", "search"] == 0.5
     assert found["tokenwatch_tag_requests_total", ""] == 3
     assert found["tokenwatch_spool_depth",] == 0
+
+
+def test_how_long_requests_took():
+    rows = [usage_row(latency_ms=ms, overhead_ms=0.5) for ms in (1, 3, 350, 10**7)]
+    insert(rows, check=False)
+    response = Client().get("/metrics").content.decode()
+    (family,) = (
+        family
+        for family in text_string_to_metric_families(response)
+        if family.name == "tokenwatch_latency_seconds"
+    )
+    buckets = {
+        float(sample.labels["le"]): sample.value for sample in family.samples if sample.labels
+    }
+    assert len(buckets) == 36
+    for bound, reached in buckets.items():
+        assert reached == sum(row.latency_ms / 1000 < bound for row in rows)
+    assert scraped()["tokenwatch_latency_seconds_sum",] == 10_000.354
+    assert scraped()["tokenwatch_latency_seconds_count",] == 4
+    assert scraped()["tokenwatch_overhead_seconds_bucket", "+Inf"] == 4
 
 
 def test_the_state_of_breakers():
@@ -115,7 +137,7 @@ def test_without_a_token_this_machine_may_read(address):
 )
 def test_without_a_token_nobody_else_may(options):
     response = Client(**options).get("/metrics")
-    assert response.status_code == 403
+    assert response.status_code == 401
     assert b"TOKENWATCH_METRICS_TOKEN" in response.content
 
 
@@ -127,6 +149,18 @@ def test_with_a_token_it_is_asked_for_everywhere(token):
         assert response["www-authenticate"].startswith("Bearer")
     right = {"authorization": "Bearer s3cret"}
     assert Client(REMOTE_ADDR="10.0.0.7").get("/metrics", headers=right).status_code == 200
+
+
+def test_an_api_token_opens_them_until_it_is_revoked():
+    key = tokens.new_key()
+    token = ApiToken.objects.create(
+        name="prometheus", digest=tokens.digest(key), hint=tokens.hint(key)
+    )
+    client = Client(REMOTE_ADDR="10.0.0.7", headers={"authorization": f"Bearer {key}"})
+    assert client.get("/metrics").status_code == 200
+    token.revoked_at = datetime.now(UTC)
+    token.save()
+    assert client.get("/metrics").status_code == 401
 
 
 def test_only_reading():
