@@ -50,6 +50,7 @@ _COUNTS: tuple[tuple[str, str, Callable[[Totals], float]], ...] = (
     ("errors", "Requests that ended in an error.", lambda totals: totals.errors),
     ("requests_unpriced", "Requests of unknown cost.", lambda totals: totals.unpriced),
     ("cache_hits", "Requests answered by the cache.", lambda totals: totals.cache_hits),
+    ("budget_refusals", "Requests that a budget refused.", lambda totals: totals.refused),
     ("cost", "Cost in US dollars, where it is known.", lambda totals: float(totals.cost)),
 )
 

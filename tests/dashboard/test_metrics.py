@@ -44,13 +44,16 @@ def test_the_counters_are_the_ledgers():
             usage_row(model_used="a", source_app="crm", cost="0.2500000000", latency_ms=1650),
             usage_row(model_used="b", cost=None, status_code=500, cache_read_tokens=7),
             usage_row(model_used="b", cost="0.0000000000", cache_tier="exact"),
+            usage_row(model_used="b", status_code=429, error_type="budget_exceeded", attempts=0),
+            usage_row(model_used="b", status_code=400, error_type="budget_of_theirs"),
         ],
         check=False,
     )
     found = scraped()
     assert found["tokenwatch_requests_total", "a"] == 2
     assert found["tokenwatch_cost_total", "a"] == 0.75
-    assert found["tokenwatch_errors_total", "b"] == 1
+    assert found["tokenwatch_errors_total", "b"] == 3
+    assert found["tokenwatch_budget_refusals_total", "b"] == 1
     assert found["tokenwatch_requests_unpriced_total", "b"] == 1
     assert found["tokenwatch_cache_hits_total", "b"] == 1
     assert found["tokenwatch_tokens_total", "a", "input"] == 200
@@ -58,9 +61,9 @@ def test_the_counters_are_the_ledgers():
     assert found["tokenwatch_request_duration_seconds_sum", "a"] == 2.0
     assert found["tokenwatch_request_duration_seconds_count", "a"] == 2
     assert found["tokenwatch_app_cost_total", "shop"] == 0.5
-    assert found["tokenwatch_app_requests_total", "crm"] == 3
+    assert found["tokenwatch_app_requests_total", "crm"] == 5
     assert found["tokenwatch_tag_cost_total", "search"] == 0.5
-    assert found["tokenwatch_tag_requests_total", ""] == 3
+    assert found["tokenwatch_tag_requests_total", ""] == 5
     assert found["tokenwatch_spool_depth",] == 0
 
 
