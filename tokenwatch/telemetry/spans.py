@@ -167,6 +167,8 @@ def _client(finished: Finished, attempt: Attempt, number: int) -> Attributes:
             attributes[names.REQUEST_MODEL] = attempt.model
         if answered:
             _answer(attributes, finished, row, attempt)
+    else:  # a request like any other
+        attributes[names.URL_FULL] = f"{attempt.base_url}/{row.endpoint}"
     return attributes
 
 

@@ -129,6 +129,17 @@ async def test_a_request_is_a_server_span_and_a_client_span(tmp_path):
         assert received.resources[0]["service.name"] == "tokenwatch"
 
 
+async def test_what_is_no_operation_is_told_as_http_alone(tmp_path):
+    async with told(tmp_path, good) as site:
+        await site.http.get(site.proxy.url + "/openai/v1/models?limit=3")
+        received = await stopped(site)
+        client = plain(received.named("GET").attributes)
+        assert client["url.full"] == site.upstreams[0].url + "/v1/models"
+        assert not [name for name in client if name.startswith("gen_ai.")]
+        assert "GET /openai/{path}" in [span.name for span in received.spans]
+        assert not [name for name in received.metrics if name.startswith("gen_ai.")]
+
+
 async def test_the_clients_trace_goes_on_to_the_upstream(tmp_path):
     async with told(tmp_path, good) as site:
         await site.ask(headers={"traceparent": TRACEPARENT, "tracestate": "vendor=1"})
