@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,21 +48,29 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
     with (
         service("bench.upstream", core=cores.load) as upstream,
         service("bench.bare", "--upstream", upstream, core=cores.proxy) as bare,
+        service("bench.collector", core=cores.load) as collector,
     ):
-        directories = [data_dir / "plain", data_dir / "budgeted"]
-        instance, budgeted = (made(directory, upstream, cores) for directory in directories)
+        directories = [data_dir / name for name in ("plain", "budgeted", "telling")]
+        telling = {"OTEL_ENABLED": "true", "OTEL_ENDPOINT": collector}
+        instance, budgeted, teller = (
+            made(directory, upstream, cores, settings)
+            for directory, settings in zip(directories, ({}, {}, telling), strict=True)
+        )
         for options in BUDGETS:
             budgeted.manage("budget", "set", *options)
-        with instance, budgeted, console.status("starting") as status:
-            figures = Bench(plan, bare, instance, budgeted, cores.load, status.update).run()
+        with instance, budgeted, teller, console.status("starting") as status:
+            bench = Bench(plan, bare, instance, budgeted, teller, cores.load, status.update)
+            figures = bench.run()
             figures.rows = sum(map(ledger_rows, directories))
     return figures
 
 
-def made(data_dir: Path, upstream: str, cores: Cores) -> Instance:
+def made(data_dir: Path, upstream: str, cores: Cores, settings: Mapping[str, str]) -> Instance:
     """A TokenWatch with an empty database."""
     data_dir.mkdir()
-    instance = Instance(data_dir, upstream, affinity={cores.proxy}, stdout=subprocess.DEVNULL)
+    instance = Instance(
+        data_dir, upstream, settings=settings, affinity={cores.proxy}, stdout=subprocess.DEVNULL
+    )
     instance.manage("migrate", "--verbosity", "0")
     return instance
 

@@ -5,6 +5,7 @@ leave a request half accounted for. The row is in the spool when `Ending.finish`
 whoever sends the last bytes of an answer after it has sent nothing that can be lost.
 """
 
+import time
 from decimal import Decimal
 
 from budgets.accounts import Reservation
@@ -16,6 +17,8 @@ from proxy.decision import Decision
 from proxy.headers import clean
 from proxy.services import Services
 from proxy.tap import Tap
+from tokenwatch.telemetry.context import Journey
+from tokenwatch.telemetry.facts import Finished
 from tokenwatch.tokens import TokenUsage
 from upstreams.candidates import Candidate
 from upstreams.dialects.base import Answer
@@ -40,6 +43,7 @@ class Ending:
         "decision",
         "error_type",
         "first_byte",
+        "journey",
         "model",
         "notices",
         "overhead",
@@ -78,6 +82,13 @@ class Ending:
         """The estimated cost that it is for, in units of a dollar."""
         self.notices: list[tuple[bytes, bytes]] = []
         """Headers that tell of budgets near their limits."""
+        telemetry = services.telemetry
+        self.journey = (
+            telemetry.begin(call.fields, call.headers, call.started)
+            if telemetry is not None
+            else None
+        )
+        """Its trace and attempts; None while telemetry is off."""
 
     def decided(self, decision: Decision) -> None:
         """Note what was decided; the model is the first that will be asked for."""
@@ -92,6 +103,8 @@ class Ending:
             self.services.today.add(row)
             if self.services.prompts is not None:
                 self._keep_prompt(row, self.services.prompts)
+            if self.journey is not None:
+                self._tell(row, self.journey)
         return self.row
 
     def _keep_prompt(self, row: UsageRow, prompts: PromptSpool) -> None:
@@ -162,6 +175,19 @@ class Ending:
         if self.reservation is not None:
             self._settle(row, self.reservation)
         return row
+
+    def _tell(self, row: UsageRow, journey: Journey) -> None:
+        assert self.services.telemetry is not None
+        finished = Finished(
+            row,
+            journey,
+            self.call.endpoint.kind,
+            self.upstream_status,
+            self.call.started,
+            self.first_byte,
+            time.monotonic(),
+        )
+        self.services.telemetry.finished(finished)
 
     def _settle(self, row: UsageRow, reservation: Reservation) -> None:
         usd, tokens = units_of(row, "usd"), units_of(row, "tokens")

@@ -107,6 +107,8 @@ async def forward(
         health.failed(target.candidate, failure, failed_at, probe=probe)
         try:
             _log(ending, target.candidate, failure)
+            if ending.journey is not None:
+                ending.journey.failed(failure.reason, ending.upstream_status, failed_at)
             following = None
             if failure.fails_over and not client.upload_begun:
                 if failure.unreachable:  # nor would it be for another model
@@ -188,7 +190,10 @@ def _prepared(
         call.usage_added = True
     url = f"{candidate.base_url}/{call.path}" + (f"?{query}" if query else "")
     ending.sent = True
-    ending.overhead = time.monotonic() - call.started - call.waited
+    now = time.monotonic()
+    ending.overhead = now - call.started - call.waited
+    if ending.journey is not None:
+        headers = ending.journey.begin(headers, candidate.name, candidate.base_url, model, now)
     return url, headers, client.upload() if call.streams_body else body or None
 
 

@@ -4,6 +4,8 @@ import asyncio
 import atexit
 import gc
 import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from budgets.desk import Desk
 from budgets.estimate import Habits
@@ -15,6 +17,10 @@ from upstreams.health import Health
 from upstreams.transport import Transport
 from usage.ledger import Ledger
 from usage.today import TodaysCost
+
+if TYPE_CHECKING:
+    from tokenwatch.telemetry.handover import Telemetry
+    from tokenwatch.telemetry.points import Reading
 
 FLUSH_SECONDS = 15.0
 """How long a stopping worker waits for its rows before it leaves the rest to the next start."""
@@ -48,6 +54,7 @@ class Services:
             else None
         )
         self.keeper = Keeper(config.spool_dir)
+        self.telemetry = _telemetry(config, self.health.worker)
         self._upkeep: asyncio.Task[None] | None = None
         self.transport: Transport = None  # type: ignore[assignment]  # set by `start`
 
@@ -65,12 +72,23 @@ class Services:
             overall_timeout=self.config.overall_timeout,
         )
         self.health.start(self.transport, lambda: self.policies.snapshot.upstreams)
+        if self.telemetry is not None:
+            await asyncio.to_thread(self.telemetry.start, self._gauges)
         # Django, the models and the price catalogue live as long as the process: the garbage
         # collector need not walk through their few hundred thousand objects again and again.
         # Nor look at the few of each request so often: nearly all of them go by themselves.
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
+
+    def _gauges(self) -> "Iterator[Reading]":
+        """What telemetry looks up whenever it sends metrics; from a thread of its own."""
+        from tokenwatch.telemetry.names import BREAKER_STATES, BREAKERS, SPOOL
+
+        yield SPOOL, (), self.ledger.pending()
+        for api_type, upstream, state in self.health.states():
+            for one in BREAKER_STATES:
+                yield BREAKERS, (api_type, upstream, one), int(one == state)
 
     async def _keep(self) -> None:
         """Once a second: what needs a look, and must not wait on the event loop."""
@@ -103,6 +121,22 @@ class Services:
             self.prompts.stop(FLUSH_SECONDS)
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()
+        if self.telemetry is not None:  # last: rows go before what is told of them
+            self.telemetry.stop()
+
+
+def _telemetry(config: Config, worker: str) -> "Telemetry | None":
+    """None, and not a module loaded, where it is off."""
+    if not config.otel_enabled:
+        return None
+    from tokenwatch.telemetry.handover import Telemetry
+
+    return Telemetry(
+        config.otel_endpoint,
+        config.otel_service_name,
+        worker,
+        traces_per_second=config.otel_traces_per_second,
+    )
 
 
 class ServicesHolder:

@@ -11,16 +11,22 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tokenwatch.settings")
 
 from django.core.asgi import get_asgi_application
 
+from tokenwatch.conf import load
+
+# Read anew: `start` has put the host and the ports of its options into the environment.
+config = load(os.environ)
+if config.otel_enabled:  # before the handler is made
+    from tokenwatch.telemetry.pages import instrument
+
+    instrument(config.otel_service_name)
+
 django_app = get_asgi_application()
 
 from dashboard.consumers import live_app  # noqa: E402 - needs the apps to be loaded
 from proxy.services import ServicesHolder  # noqa: E402
 from proxy.views import ProxyApp, is_proxied  # noqa: E402
-from tokenwatch.conf import load  # noqa: E402
 from tokenwatch.server import HttpProtocol  # noqa: E402
 
-# Read anew: `start` has put the host and the ports of its options into the environment.
-config = load(os.environ)
 services = ServicesHolder(config)
 proxy_app = ProxyApp(services)
 HttpProtocol.websocket_port = config.dashboard_port

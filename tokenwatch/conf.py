@@ -205,10 +205,12 @@ class Config:
     unpriced_cost: str = _setting(money_or_admit, "admit")
     allow_private_webhooks: bool = _setting(boolean, "false")
 
-    # OpenTelemetry (not in this version yet)
+    # OpenTelemetry and Prometheus
     otel_enabled: bool = _setting(boolean, "false")
     otel_endpoint: str = _setting(http_url, "http://localhost:4317")
     otel_service_name: str = _setting(plain, "tokenwatch")
+    otel_traces_per_second: int = _setting(integer(0), "200")
+    metrics_token: str = _setting(secret, "", hide=True)
 
     @property
     def spool_dir(self) -> Path:

@@ -144,6 +144,13 @@ class Health:
         else:
             logger.warning("Upstream %s can be reached again", candidate.name)
 
+    def states(self) -> list[tuple[str, str, str]]:
+        """Api type, name and breaker's state of every upstream that was used. Any thread may ask:
+        what changes meanwhile shows the next time."""
+        known = list(self._keys.items())
+        found = [(name, self._breakers.get(key)) for name, key in known]
+        return [(*name, breaker.state) for name, breaker in found if breaker is not None]
+
     # Upkeep
 
     def load(self) -> None:

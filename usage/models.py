@@ -102,6 +102,7 @@ class UsageRollup(models.Model):
     unpriced = models.BigIntegerField(default=0)
     estimated = models.BigIntegerField(default=0)
     cache_hits = models.BigIntegerField(default=0)
+    refused = models.BigIntegerField(default=0)
     input_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(default=0)
     cache_read_tokens = models.BigIntegerField(default=0)

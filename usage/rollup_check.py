@@ -22,7 +22,17 @@ from django.db.models.functions import TruncMinute
 from tokenwatch.conf import config
 from tokenwatch.jobs import Turn
 from usage.models import UsageRecord, UsageRollup
-from usage.rollups import COUNTERS, DAY, HOUR, MINUTE, MONEY_COLUMNS, Bucket, Sums, by_hour
+from usage.rollups import (
+    COUNTERS,
+    DAY,
+    HOUR,
+    MINUTE,
+    MONEY_COLUMNS,
+    REFUSED,
+    Bucket,
+    Sums,
+    by_hour,
+)
 
 JOB = "statistics"
 EVERY = timedelta(hours=1)
@@ -41,6 +51,7 @@ _COUNTS = {
     "unpriced": Count("pk", filter=Q(cost__isnull=True)),
     "estimated": Count("pk", filter=Q(usage_estimated=True)),
     "cache_hits": Count("pk", filter=~Q(cache_tier="")),
+    "refused": Count("pk", filter=Q(attempts=0, error_type__startswith=REFUSED)),
 }
 _FIGURES = {f"sum_{name}": _COUNTS[name] if name in _COUNTS else Sum(name) for name in COUNTERS}
 _DIMENSIONS = ("minute", "model_used", "model_requested", "source_app", "feature_tag")

@@ -15,6 +15,8 @@ DAY = 86_400
 HOUR = 3600
 MINUTE = 60
 ZERO = Decimal(0)
+REFUSED = "budget_"
+"""How the error types of what a budget refused begin."""
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class Sums:
     """Requests whose cost is unknown; they add nothing to ``cost``."""
     estimated: int = 0
     cache_hits: int = 0
+    refused: int = 0
+    """Requests that a budget refused."""
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
@@ -45,6 +49,7 @@ class Sums:
         self.errors += row.status_code >= 400 or row.error_type != ""
         self.estimated += row.usage_estimated
         self.cache_hits += row.cache_tier != ""
+        self.refused += row.attempts == 0 and row.error_type.startswith(REFUSED)
         self.input_tokens += row.input_tokens
         self.output_tokens += row.output_tokens
         self.cache_read_tokens += row.cache_read_tokens

@@ -44,6 +44,7 @@ class Totals:
     unpriced: int = 0
     estimated: int = 0
     cache_hits: int = 0
+    refused: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0

@@ -61,6 +61,8 @@ DEFAULTS = {
     "OTEL_ENABLED": False,
     "OTEL_ENDPOINT": "http://localhost:4317",
     "OTEL_SERVICE_NAME": "tokenwatch",
+    "OTEL_TRACES_PER_SECOND": 200,
+    "METRICS_TOKEN": "",
 }
 BAD = {
     "PROXY_PORT": ["http", "70000", "-1", "80.5"],
@@ -107,6 +109,7 @@ BAD = {
     "ALLOW_PRIVATE_WEBHOOKS": ["some"],
     "OTEL_ENABLED": ["otel"],
     "OTEL_ENDPOINT": ["localhost:4317"],
+    "OTEL_TRACES_PER_SECOND": ["-1", "all"],
 }
 ANY_TEXT = {
     "HOST",
@@ -116,6 +119,7 @@ ANY_TEXT = {
     "DATA_DIR",
     "SECRET_KEY",
     "REPLAY_KEY",
+    "METRICS_TOKEN",
 }
 ANY_TEXT |= {"OTEL_SERVICE_NAME"}
 NAMES = [spec.name.upper() for spec in fields(Config)]
@@ -163,6 +167,7 @@ def test_the_printed_configuration_shows_no_secret() -> None:
             "TOKENWATCH_REDIS_URL": "redis://:hunter2@h",
             "TOKENWATCH_SECRET_KEY": "hunter2",
             "TOKENWATCH_REPLAY_KEY": "hunter2",
+            "TOKENWATCH_METRICS_TOKEN": "hunter2",
         }
     )
     assert "hunter2" not in repr(config)
@@ -288,7 +293,15 @@ def test_the_documentation_has_a_row_for_each_setting() -> None:
 def test_what_no_code_reads_yet_is_said_to_be_for_later() -> None:
     sources = [
         p
-        for app in ("tokenwatch", "upstreams", "usage", "budgets", "experiments", "proxy")
+        for app in (
+            "tokenwatch",
+            "upstreams",
+            "usage",
+            "budgets",
+            "experiments",
+            "proxy",
+            "dashboard",
+        )
         for p in (BASE_DIR / app).rglob("*.py")
     ]
     code = "\n".join(p.read_text() for p in sources if p.name != "conf.py")

@@ -98,6 +98,7 @@ class Migration(migrations.Migration):
                 ('unpriced', models.BigIntegerField(default=0)),
                 ('estimated', models.BigIntegerField(default=0)),
                 ('cache_hits', models.BigIntegerField(default=0)),
+                ('refused', models.BigIntegerField(default=0)),
                 ('input_tokens', models.BigIntegerField(default=0)),
                 ('output_tokens', models.BigIntegerField(default=0)),
                 ('cache_read_tokens', models.BigIntegerField(default=0)),
