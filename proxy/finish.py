@@ -7,6 +7,7 @@ whoever sends the last bytes of an answer after it has sent nothing that can be 
 
 from decimal import Decimal
 
+from access.limiter import Ticket
 from budgets.accounts import Reservation
 from budgets.settlement import units_of
 from experiments.prompt_spool import PromptSpool
@@ -50,6 +51,8 @@ class Ending:
         "services",
         "status",
         "tap",
+        "ticket",
+        "unrecorded",
         "upstream_status",
     )
 
@@ -76,6 +79,10 @@ class Ending:
         self.reservation: Reservation | None = None
         self.reserved = 0
         """The estimated cost that it is for, in units of a dollar."""
+        self.ticket: Ticket | None = None
+        """Where rate limits count it."""
+        self.unrecorded = False
+        """Nobody knows who sent it, so it gets no row: strangers must not fill the ledger."""
         self.notices: list[tuple[bytes, bytes]] = []
         """Headers that tell of budgets near their limits."""
 
@@ -88,6 +95,10 @@ class Ending:
         """Record the request; a second call changes nothing."""
         if self.row is None:
             self.row = row = self._row()
+            if self.ticket is not None:
+                self.ticket.settle(units_of(row, "tokens"), sent=self.sent)
+            if self.unrecorded:
+                return row
             self.services.ledger.record(row)
             self.services.today.add(row)
             if self.services.prompts is not None:

@@ -124,6 +124,7 @@ INSTALLED_APPS = [
     "upstreams",
     "usage",
     "budgets",
+    "access",
     "routing",
     "experiments",
     "cache",
@@ -317,6 +318,16 @@ UNFOLD = {
             {
                 "title": "Access",
                 "items": [
+                    {
+                        "title": "Client keys",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:access_proxykey_changelist"),
+                    },
+                    {
+                        "title": "Rate limits",
+                        "icon": "speed",
+                        "link": reverse_lazy("admin:access_ratelimit_changelist"),
+                    },
                     {
                         "title": "Users",
                         "icon": "person",

@@ -1,0 +1,208 @@
+"""Rate limits as one worker enforces them, together with the others of its machine.
+
+Everything here is synchronous and belongs to the event loop's thread (`check` apart): between
+the look at all limits of a request and its being counted nothing else of this worker happens.
+
+How it fails: where the shared boards cannot be made or grow no more, this worker counts by
+itself, which is logged: its limits then hold for it alone. Workers on other machines are never
+counted: a limit holds for each machine.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from access.boards import IN_FLIGHT, PER_SECOND, REQUESTS, TOKENS, WINDOW, Board, Boards
+from access.limits import CONCURRENT, Exceeded, LimitSpec
+from access.limits import REQUESTS as OF_REQUESTS
+from access.limits import TOKENS as OF_TOKENS
+
+REMEMBERED = 0.005
+"""Seconds for which a sum over all boards is taken for known, far from the limit."""
+FAR = 256
+"""Requests, or a fifth of the limit where that is more, that are far from it."""
+
+logger = logging.getLogger("tokenwatch.access")
+
+
+class _Known:
+    """What this worker knows of one limit's requests without looking at the boards."""
+
+    __slots__ = ("full_until", "limit", "sum", "until")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.sum = 0
+        self.until = 0.0
+        self.full_until = 0.0
+
+
+class Ticket:
+    """A request that was admitted; `settle` it once."""
+
+    __slots__ = ("_bucket", "_limiter", "_specs", "_taken")
+
+    def __init__(self, limiter: "Limiter", specs: Sequence[LimitSpec], bucket: int) -> None:
+        self._limiter = limiter
+        self._specs = specs
+        self._bucket = bucket
+        self._taken = 0
+
+    @property
+    def counts_tokens(self) -> bool:
+        return any(spec.tokens is not None for spec in self._specs)
+
+    def take_tokens(self, need: int, now: float) -> Exceeded | None:
+        """Count what the request may use, of all its limits or of none."""
+        bucket = int(now * PER_SECOND)
+        for spec in self._specs:
+            if spec.tokens is not None and (
+                refusal := self._limiter.tokens_refused(spec, need, now, bucket)
+            ):
+                return refusal
+        self._bucket, self._taken = max(self._bucket, bucket), need
+        self._add_tokens(need)
+        return None
+
+    def settle(self, tokens: int, *, sent: bool) -> None:
+        """The request has ended: count what it really used; one that was not sent used nothing."""
+        self._add_tokens((tokens if sent else 0) - self._taken)
+        for spec in self._specs:
+            self._limiter.end(spec, self._bucket, refund=not sent)
+
+    def _add_tokens(self, amount: int) -> None:
+        if not amount:
+            return
+        for spec in self._specs:
+            if spec.tokens is not None:
+                self._limiter.add(spec, TOKENS, self._bucket, amount)
+
+
+class Limiter:
+    """One worker's part in all limits. Make it in the worker, after any fork."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._boards: Boards | None = None
+        self._private: Board | None = None
+        self._known: dict[int, _Known] = {}
+
+    def admit(self, specs: Sequence[LimitSpec], now: float) -> Ticket | Exceeded:
+        """Count a request against all its limits, or against none. ``now`` is monotonic."""
+        bucket = int(now * PER_SECOND)
+        for spec in specs:
+            if refusal := self._refused(spec, now, bucket):
+                return refusal
+        for spec in specs:
+            board = self._own()
+            entry = self._entry(spec, bucket)
+            board = self._own()  # it may just have become another
+            board.add(entry, REQUESTS, bucket, 1)
+            board.words[entry + IN_FLIGHT] += 1
+        return Ticket(self, specs, bucket)
+
+    def _refused(self, spec: LimitSpec, now: float, bucket: int) -> Exceeded | None:
+        if spec.requests is not None:
+            known = self._known.get(spec.tag)
+            if known is None or known.limit != spec.requests:
+                known = self._known[spec.tag] = _Known(spec.requests)
+            if now < known.full_until:
+                return Exceeded(spec, OF_REQUESTS, known.limit, 0, known.full_until - now)
+            if now >= known.until or known.sum + FAR > known.limit:
+                known.sum = self._total(spec, REQUESTS, bucket)
+                far = max(FAR, known.limit // 5)
+                known.until = now + REMEMBERED if known.sum + far <= known.limit else 0.0
+            if known.sum >= known.limit:
+                free = self._free_at(spec, REQUESTS, bucket, known.sum - known.limit + 1)
+                # Nothing but time makes room; what was refunded is found half a second late.
+                known.full_until = min(free, now + 1 / PER_SECOND)
+                return Exceeded(spec, OF_REQUESTS, known.limit, 0, max(0.0, free - now))
+            known.sum += 1
+        if spec.concurrent is not None and self._in_flight(spec) >= spec.concurrent:
+            return Exceeded(spec, CONCURRENT, spec.concurrent, 0, None)
+        return None
+
+    def tokens_refused(
+        self, spec: LimitSpec, need: int, now: float, bucket: int
+    ) -> Exceeded | None:
+        limit = spec.tokens
+        assert limit is not None
+        used = self._total(spec, TOKENS, bucket)
+        if used + need <= limit:
+            return None
+        if need > limit:
+            return Exceeded(spec, OF_TOKENS, limit, limit - used, None)
+        free = self._free_at(spec, TOKENS, bucket, used + need - limit)
+        return Exceeded(spec, OF_TOKENS, limit, limit - used, max(0.0, free - now))
+
+    def add(self, spec: LimitSpec, ring: int, bucket: int, amount: int) -> None:
+        entry = self._entry(spec, bucket)
+        self._own().add(entry, ring, bucket, amount)
+
+    def end(self, spec: LimitSpec, bucket: int, *, refund: bool) -> None:
+        entry = self._entry(spec, bucket)
+        board = self._own()
+        if board.words[entry + IN_FLIGHT] > 0:
+            board.words[entry + IN_FLIGHT] -= 1
+        if refund:
+            board.add(entry, REQUESTS, bucket, -1)
+            if known := self._known.get(spec.tag):
+                known.sum -= 1
+                known.full_until = 0.0
+
+    def check(self) -> None:
+        """Notice workers that died; once a second, in any thread."""
+        if self._boards is not None:
+            self._boards.check()
+
+    # The boards
+
+    def _own(self) -> Board:
+        if self._private is not None:
+            return self._private
+        if self._boards is None:
+            try:
+                self._boards = Boards(self._directory)
+            except OSError as exc:
+                return self._alone(exc)
+        return self._boards.own
+
+    def _alone(self, why: OSError) -> Board:
+        logger.error("Rate limits hold for each worker alone, as counts cannot be shared: %s", why)
+        self._private = Board(-1)
+        self._private.begin(int(time.monotonic() * PER_SECOND))
+        return self._private
+
+    def _others(self) -> list[Board]:
+        return self._boards.look() if self._boards is not None and self._private is None else []
+
+    def _entry(self, spec: LimitSpec, bucket: int) -> int:
+        try:
+            return self._own().own_entry(spec.tag, bucket)
+        except OSError as exc:
+            return self._alone(exc).own_entry(spec.tag, bucket)
+
+    def _places(self, spec: LimitSpec, bucket: int) -> list[tuple[Board, int]]:
+        places = [(self._own(), self._entry(spec, bucket))]
+        for board in self._others():
+            entry = board.entry(spec.tag)
+            if entry >= 0:
+                places.append((board, entry))
+        return places
+
+    def _total(self, spec: LimitSpec, ring: int, bucket: int) -> int:
+        return sum(board.total(at, ring, bucket) for board, at in self._places(spec, bucket))
+
+    def _in_flight(self, spec: LimitSpec) -> int:
+        places = self._places(spec, int(time.monotonic() * PER_SECOND))
+        return sum(board.words[at + IN_FLIGHT] for board, at in places if board.alive)
+
+    def _free_at(self, spec: LimitSpec, ring: int, bucket: int, wanted: int) -> float:
+        """When so much of what counts will be too old to count, in monotonic seconds."""
+        places = self._places(spec, bucket)
+        for old in range(bucket - WINDOW, bucket + 1):
+            wanted -= sum(board.in_bucket(at, ring, old) for board, at in places)
+            if wanted <= 0:
+                return (old + WINDOW + 1) / PER_SECOND
+        return (bucket + WINDOW + 1) / PER_SECOND
