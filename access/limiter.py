@@ -18,10 +18,10 @@ from access.limits import CONCURRENT, Exceeded, LimitSpec
 from access.limits import REQUESTS as OF_REQUESTS
 from access.limits import TOKENS as OF_TOKENS
 
-REMEMBERED = 0.005
-"""Seconds for which a sum over all boards is taken for known, far from the limit."""
-FAR = 256
-"""Requests, or a fifth of the limit where that is more, that are far from it."""
+REMEMBERED = 0.001
+"""Seconds for which a look at all boards is good."""
+SHARE = 4
+"""A worker admits at most this part of its even share of what is left before it looks again."""
 
 logger = logging.getLogger("tokenwatch.access")
 
@@ -29,11 +29,12 @@ logger = logging.getLogger("tokenwatch.access")
 class _Known:
     """What this worker knows of one limit's requests without looking at the boards."""
 
-    __slots__ = ("full_until", "limit", "sum", "until")
+    __slots__ = ("full_until", "left", "limit", "until")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.sum = 0
+        self.left = 0
+        """Requests that may be admitted without another look, until the moment `until`."""
         self.until = 0.0
         self.full_until = 0.0
 
@@ -109,16 +110,17 @@ class Limiter:
                 known = self._known[spec.tag] = _Known(spec.requests)
             if now < known.full_until:
                 return Exceeded(spec, OF_REQUESTS, known.limit, 0, known.full_until - now)
-            if now >= known.until or known.sum + FAR > known.limit:
-                known.sum = self._total(spec, REQUESTS, bucket)
-                far = max(FAR, known.limit // 5)
-                known.until = now + REMEMBERED if known.sum + far <= known.limit else 0.0
-            if known.sum >= known.limit:
-                free = self._free_at(spec, REQUESTS, bucket, known.sum - known.limit + 1)
-                # Nothing but time makes room; what was refunded is found half a second late.
-                known.full_until = min(free, now + 1 / PER_SECOND)
-                return Exceeded(spec, OF_REQUESTS, known.limit, 0, max(0.0, free - now))
-            known.sum += 1
+            if known.left > 0 and now < known.until:
+                known.left -= 1
+            else:
+                places = self._places(spec, bucket)
+                room = known.limit - sum(b.total(at, REQUESTS, bucket) for b, at in places)
+                known.left, known.until = room // (SHARE * len(places)), now + REMEMBERED
+                if room <= 0:
+                    free = self._free_at(spec, REQUESTS, bucket, 1 - room)
+                    # Nothing but time makes room; a refund is found half a second late.
+                    known.full_until = min(free, now + 1 / PER_SECOND)
+                    return Exceeded(spec, OF_REQUESTS, known.limit, 0, max(0.0, free - now))
         if spec.concurrent is not None and self._in_flight(spec) >= spec.concurrent:
             return Exceeded(spec, CONCURRENT, spec.concurrent, 0, None)
         return None
@@ -148,7 +150,6 @@ class Limiter:
         if refund:
             board.add(entry, REQUESTS, bucket, -1)
             if known := self._known.get(spec.tag):
-                known.sum -= 1
                 known.full_until = 0.0
 
     def check(self) -> None:

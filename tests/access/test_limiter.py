@@ -53,7 +53,7 @@ def test_any_60_seconds_admit_at_most_the_limit_and_at_least_nearly_so(tmp_path_
                 moments.append(now)
                 assert sum(at > now - 60 for at in moments) <= n
             else:  # the window is half a second longer than a minute
-                assert sum(at > now - 61 for at in moments) == n
+                assert sum(at > now - 61 for at in moments) >= n
 
 
 def test_retry_after_is_when_there_is_room(tmp_path):
