@@ -34,6 +34,13 @@ from upstreams.candidates import Target
 GATED = frozenset({"POST", "PUT", "PATCH"})
 """Methods that may make a provider do something that costs."""
 
+_DOTS = re.compile(r"(?:^|[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
+BAD_PATH = Denial(
+    400,
+    "bad_path",
+    "The path has a segment of dots: TokenWatch does not send what may lead out of the "
+    "upstream's base URL.",
+)
 _KEY_IN_QUERY = re.compile(r"(?:^|&)[^=&]*=(?:tw-|%74w-|t%77-|tw%2d)", re.IGNORECASE)
 IN_QUERY = Denial(
     401,
@@ -54,8 +61,10 @@ def let_in(call: Call, snapshot: Snapshot, services: Services) -> None:
     """Take the client key from the request and let it say whose request this is.
 
     Raises:
-        Denied: the key is no good, or there is none where one is needed.
+        Denied: the key is no good, or there is none where one is needed; or the path leads astray.
     """
+    if ("." in call.path or "%2" in call.path) and _DOTS.search(call.path):
+        raise Denied(BAD_PATH)
     if call.query and "=" in call.query and _KEY_IN_QUERY.search(call.query):
         raise Denied(IN_QUERY)
     presented, headers = take(call.headers)

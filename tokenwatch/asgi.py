@@ -17,6 +17,7 @@ from dashboard.consumers import live_app  # noqa: E402 - needs the apps to be lo
 from proxy.services import ServicesHolder  # noqa: E402
 from proxy.views import ProxyApp, is_proxied  # noqa: E402
 from tokenwatch.conf import load  # noqa: E402
+from tokenwatch.connections import bound  # noqa: E402
 from tokenwatch.server import HttpProtocol  # noqa: E402
 
 # Read anew: `start` has put the host and the ports of its options into the environment.
@@ -24,6 +25,7 @@ config = load(os.environ)
 services = ServicesHolder(config)
 proxy_app = ProxyApp(services)
 HttpProtocol.websocket_port = config.dashboard_port
+HttpProtocol.max_connections = bound(config.max_connections)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

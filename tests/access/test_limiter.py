@@ -39,9 +39,7 @@ def test_no_more_than_the_limit_and_again_after_a_minute(tmp_path):
     assert admitted(limiter, limit, START + 60.6, count=25) == 10
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=25), st.integers(1, 60)
-)
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=25), st.integers(1, 60))
 def test_any_60_seconds_admit_at_most_the_limit_and_at_least_nearly_so(tmp_path_factory, bursts, n):
     limiter, limit = Limiter(tmp_path_factory.mktemp("boards")), [spec(requests=n)]
     moments: list[float] = []
