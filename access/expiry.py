@@ -19,11 +19,11 @@ def parse_expiry(text: str, now: datetime) -> datetime:
     else:
         try:
             found = datetime.fromisoformat(text)
-        except ValueError:
+            if len(text) <= len("2027-01-31"):
+                found = datetime.combine(found.date() + timedelta(days=1), time(0), UTC)
+        except (ValueError, OverflowError):
             raise ValueError("Write 30d, 12h, or a date as 2027-01-31.") from None
-        if len(text) <= len("2027-01-31"):
-            found = datetime.combine(found.date() + timedelta(days=1), time(0), UTC)
-        elif found.tzinfo is None:
+        if found.tzinfo is None:
             found = found.replace(tzinfo=UTC)
     if found <= now:
         raise ValueError("That is over already.")
