@@ -71,7 +71,7 @@ def let_in(call: Call, snapshot: Snapshot, services: Services) -> None:
     if not presented:
         if services.keys_required:
             raise Denied(MISSING)
-        if b"origin" in call.fields and services.config.require_keys == "auto":
+        if b"origin" in call.fields:
             _keep_foreign_pages_out(call)
         return
     if snapshot.version < 0:
