@@ -125,7 +125,11 @@ class Board:
     def own_entry(self, tag: int, now: int) -> int:
         """Where the counts of a limit begin; made where there is none yet."""
         found = self.entry(tag)
-        return found if found >= 0 else self._add(tag, now)
+        if found < 0:
+            return self._add(tag, now)
+        if self.words[found + _LAST] < now:  # from here on nobody else gets its place
+            self.add(found, REQUESTS, now, 0)
+        return found
 
     def _add(self, tag: int, now: int) -> int:
         words = self.words
@@ -148,6 +152,12 @@ class Board:
         self._known = words[_GENERATION]
         self._table[tag] = at
         return at
+
+    def admit(self, entry: int, bucket: int) -> None:
+        """Count one request more, in its bucket and in flight."""
+        words = self.words
+        words[entry + REQUESTS + bucket % RING] += 1
+        words[entry + IN_FLIGHT] += 1
 
     def add(self, entry: int, ring: int, bucket: int, amount: int) -> None:
         """Count something in a bucket, unless that is too old to count."""

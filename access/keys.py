@@ -38,21 +38,19 @@ def take(headers: Pairs) -> tuple[bytes, Pairs]:
 
     Where a header comes twice, every one is looked at: no key of ours may reach a provider.
     """
-    found = None
-    for name, value in headers:
+    found = b""
+    carriers = []
+    for pair in headers:
+        name, value = pair
         if name in _CARRIERS and (b"tw-" in value or name == OWN_HEADER):
             match = _KEY.fullmatch(value)
             if match is None and name != OWN_HEADER:
                 continue
+            carriers.append(pair)
             found = found or (match[1] if match else value or b"-")
-    if found is None:
+    if not carriers:
         return b"", headers
-    return found, [pair for pair in headers if not _carries(pair)]
-
-
-def _carries(pair: tuple[bytes, bytes]) -> bool:
-    name, value = pair
-    return name == OWN_HEADER or (name in CREDENTIALS and _KEY.fullmatch(value) is not None)
+    return found, [pair for pair in headers if pair not in carriers]
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -159,11 +157,19 @@ def no_upstream(key: KeySpec) -> Denial:
     )
 
 
+REMEMBERED = 1024
+
+
 class KeyRing:
-    """All keys, the revoked and expired ones too, by their digest."""
+    """All keys, the revoked and expired ones too, by their digest.
+
+    Keys that were found are remembered as they were sent, as long as the ring is in force: the
+    hash costs each request more than all the rest.
+    """
 
     def __init__(self, keys: Mapping[str, KeySpec] | Iterable[tuple[str, KeySpec]] = ()) -> None:
         self._keys = dict(keys)
+        self._known: dict[bytes, KeySpec] = {}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -174,9 +180,14 @@ class KeyRing:
         Raises:
             Denied: it is unknown, revoked or expired.
         """
-        found = self._keys.get(digest(key))
+        found = self._known.get(key)
         if found is None:
-            raise Denied(UNKNOWN)
+            found = self._keys.get(digest(key))
+            if found is None:
+                raise Denied(UNKNOWN)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = found
         if not found.enabled:
             raise Denied(
                 Denial(401, "client_key_revoked", f"The client key {found.name!r} is revoked.")

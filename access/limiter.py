@@ -23,6 +23,9 @@ REMEMBERED = 0.001
 SHARE = 4
 """A worker admits at most this part of its even share of what is left before it looks again."""
 
+Place = tuple[Board, int]
+"""Where a limit's counts are: a board, and where they begin on it."""
+
 logger = logging.getLogger("tokenwatch.access")
 
 
@@ -42,17 +45,20 @@ class _Known:
 class Ticket:
     """A request that was admitted; `settle` it once."""
 
-    __slots__ = ("_bucket", "_limiter", "_specs", "_taken")
+    __slots__ = ("_bucket", "_limiter", "_places", "_specs", "_taken", "counts_tokens")
 
-    def __init__(self, limiter: "Limiter", specs: Sequence[LimitSpec], bucket: int) -> None:
+    def __init__(
+        self, limiter: "Limiter", specs: Sequence[LimitSpec], places: list[Place], bucket: int
+    ) -> None:
         self._limiter = limiter
         self._specs = specs
+        self._places = places
         self._bucket = bucket
         self._taken = 0
-
-    @property
-    def counts_tokens(self) -> bool:
-        return any(spec.tokens is not None for spec in self._specs)
+        self.counts_tokens = False
+        for spec in specs:
+            if spec.tokens is not None:
+                self.counts_tokens = True
 
     def take_tokens(self, need: int, now: float) -> Exceeded | None:
         """Count what the request may use, of all its limits or of none."""
@@ -69,15 +75,18 @@ class Ticket:
     def settle(self, tokens: int, *, sent: bool) -> None:
         """The request has ended: count what it really used; one that was not sent used nothing."""
         self._add_tokens((tokens if sent else 0) - self._taken)
-        for spec in self._specs:
-            self._limiter.end(spec, self._bucket, refund=not sent)
+        for board, entry in self._places:
+            board.words[entry + IN_FLIGHT] -= 1
+            if not sent:
+                board.add(entry, REQUESTS, self._bucket, -1)
+        if not sent:
+            self._limiter.refunded(self._specs)
 
     def _add_tokens(self, amount: int) -> None:
-        if not amount:
-            return
-        for spec in self._specs:
-            if spec.tokens is not None:
-                self._limiter.add(spec, TOKENS, self._bucket, amount)
+        if amount:
+            for spec, (board, entry) in zip(self._specs, self._places, strict=True):
+                if spec.tokens is not None:
+                    board.add(entry, TOKENS, self._bucket, amount)
 
 
 class Limiter:
@@ -92,38 +101,38 @@ class Limiter:
     def admit(self, specs: Sequence[LimitSpec], now: float) -> Ticket | Exceeded:
         """Count a request against all its limits, or against none. ``now`` is monotonic."""
         bucket = int(now * PER_SECOND)
+        places = []
         for spec in specs:
-            if refusal := self._refused(spec, now, bucket):
-                return refusal
-        for spec in specs:
-            board = self._own()
-            entry = self._entry(spec, bucket)
-            board = self._own()  # it may just have become another
-            board.add(entry, REQUESTS, bucket, 1)
-            board.words[entry + IN_FLIGHT] += 1
-        return Ticket(self, specs, bucket)
+            place = self._place(spec, bucket)
+            if spec.requests is not None and (full := self._full(spec, now, bucket)):
+                return full
+            if spec.concurrent is not None and self._in_flight(spec, place) >= spec.concurrent:
+                return Exceeded(spec, CONCURRENT, spec.concurrent, 0, None)
+            places.append(place)
+        for board, entry in places:
+            board.admit(entry, bucket)
+        return Ticket(self, specs, places, bucket)
 
-    def _refused(self, spec: LimitSpec, now: float, bucket: int) -> Exceeded | None:
-        if spec.requests is not None:
-            known = self._known.get(spec.tag)
-            if known is None or known.limit != spec.requests:
-                known = self._known[spec.tag] = _Known(spec.requests)
-            if now < known.full_until:
-                return Exceeded(spec, OF_REQUESTS, known.limit, 0, known.full_until - now)
-            if known.left > 0 and now < known.until:
-                known.left -= 1
-            else:
-                places = self._places(spec, bucket)
-                room = known.limit - sum(b.total(at, REQUESTS, bucket) for b, at in places)
-                known.left, known.until = room // (SHARE * len(places)), now + REMEMBERED
-                if room <= 0:
-                    free = self._free_at(spec, REQUESTS, bucket, 1 - room)
-                    # Nothing but time makes room; a refund is found half a second late.
-                    known.full_until = min(free, now + 1 / PER_SECOND)
-                    return Exceeded(spec, OF_REQUESTS, known.limit, 0, max(0.0, free - now))
-        if spec.concurrent is not None and self._in_flight(spec) >= spec.concurrent:
-            return Exceeded(spec, CONCURRENT, spec.concurrent, 0, None)
-        return None
+    def _full(self, spec: LimitSpec, now: float, bucket: int) -> Exceeded | None:
+        limit = spec.requests
+        assert limit is not None
+        known = self._known.get(spec.tag)
+        if known is None or known.limit != limit:
+            known = self._known[spec.tag] = _Known(limit)
+        if known.left > 0 and now < known.until:
+            known.left -= 1
+            return None
+        if now < known.full_until:
+            return Exceeded(spec, OF_REQUESTS, limit, 0, known.full_until - now)
+        places = self._places(spec, bucket)
+        room = limit - sum(board.total(at, REQUESTS, bucket) for board, at in places)
+        known.left, known.until = room // (SHARE * len(places)), now + REMEMBERED
+        if room > 0:
+            return None
+        free = self._free_at(spec, REQUESTS, bucket, 1 - room)
+        # Nothing but time makes room; what others refund is found half a second late.
+        known.full_until = min(free, now + 1 / PER_SECOND)
+        return Exceeded(spec, OF_REQUESTS, limit, 0, max(0.0, free - now))
 
     def tokens_refused(
         self, spec: LimitSpec, need: int, now: float, bucket: int
@@ -138,17 +147,9 @@ class Limiter:
         free = self._free_at(spec, TOKENS, bucket, used + need - limit)
         return Exceeded(spec, OF_TOKENS, limit, limit - used, max(0.0, free - now))
 
-    def add(self, spec: LimitSpec, ring: int, bucket: int, amount: int) -> None:
-        entry = self._entry(spec, bucket)
-        self._own().add(entry, ring, bucket, amount)
-
-    def end(self, spec: LimitSpec, bucket: int, *, refund: bool) -> None:
-        entry = self._entry(spec, bucket)
-        board = self._own()
-        if board.words[entry + IN_FLIGHT] > 0:
-            board.words[entry + IN_FLIGHT] -= 1
-        if refund:
-            board.add(entry, REQUESTS, bucket, -1)
+    def refunded(self, specs: Sequence[LimitSpec]) -> None:
+        """There is room again where there was none."""
+        for spec in specs:
             if known := self._known.get(spec.tag):
                 known.full_until = 0.0
 
@@ -178,14 +179,16 @@ class Limiter:
     def _others(self) -> list[Board]:
         return self._boards.look() if self._boards is not None and self._private is None else []
 
-    def _entry(self, spec: LimitSpec, bucket: int) -> int:
+    def _place(self, spec: LimitSpec, bucket: int) -> Place:
+        board = self._own()
         try:
-            return self._own().own_entry(spec.tag, bucket)
+            return board, board.own_entry(spec.tag, bucket)
         except OSError as exc:
-            return self._alone(exc).own_entry(spec.tag, bucket)
+            board = self._alone(exc)
+            return board, board.own_entry(spec.tag, bucket)
 
-    def _places(self, spec: LimitSpec, bucket: int) -> list[tuple[Board, int]]:
-        places = [(self._own(), self._entry(spec, bucket))]
+    def _places(self, spec: LimitSpec, bucket: int) -> list[Place]:
+        places = [self._place(spec, bucket)]
         for board in self._others():
             entry = board.entry(spec.tag)
             if entry >= 0:
@@ -195,9 +198,13 @@ class Limiter:
     def _total(self, spec: LimitSpec, ring: int, bucket: int) -> int:
         return sum(board.total(at, ring, bucket) for board, at in self._places(spec, bucket))
 
-    def _in_flight(self, spec: LimitSpec) -> int:
-        places = self._places(spec, int(time.monotonic() * PER_SECOND))
-        return sum(board.words[at + IN_FLIGHT] for board, at in places if board.alive)
+    def _in_flight(self, spec: LimitSpec, own: Place) -> int:
+        board, at = own
+        count = board.words[at + IN_FLIGHT]
+        for other in self._others():
+            if other.alive and (at := other.entry(spec.tag)) >= 0:
+                count += other.words[at + IN_FLIGHT]
+        return count
 
     def _free_at(self, spec: LimitSpec, ring: int, bucket: int, wanted: int) -> float:
         """When so much of what counts will be too old to count, in monotonic seconds."""

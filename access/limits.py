@@ -55,6 +55,8 @@ class LimitIndex:
     def matching(self, app: str, own: LimitSpec | None) -> tuple[LimitSpec, ...]:
         """Those of the service, of the app, and of the request's key."""
         found = self._service
+        if not found and not self._apps:
+            return () if own is None else (own,)
         if self._apps:
             found += self._apps.get(app, ())
         return (*found, own) if own is not None else found

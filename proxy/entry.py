@@ -136,7 +136,7 @@ def count_in(call: Call, snapshot: Snapshot, services: Services) -> Ticket | Non
     specs = snapshot.limits.matching(call.app, call.key.limit if call.key is not None else None)
     if not specs:
         return None
-    found = services.limiter.admit(specs, time.monotonic())
+    found = services.limiter.admit(specs, call.started)
     if isinstance(found, Exceeded):
         raise Limited(found)
     return found

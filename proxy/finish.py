@@ -96,7 +96,8 @@ class Ending:
         if self.row is None:
             self.row = row = self._row()
             if self.ticket is not None:
-                self.ticket.settle(units_of(row, "tokens"), sent=self.sent)
+                used = units_of(row, "tokens") if self.ticket.counts_tokens else 0
+                self.ticket.settle(used, sent=self.sent)
             if self.unrecorded:
                 return row
             self.services.ledger.record(row)

@@ -60,6 +60,7 @@ def test_retry_after_is_when_there_is_room(tmp_path):
     admitted(limiter, limit, START + 10)
     refused = limiter.admit(limit, START + 20)
     assert isinstance(refused, Exceeded)
+    assert refused.wait is not None
     assert refused.wait == pytest.approx(40.5)
     assert admitted(limiter, limit, START + 20 + refused.wait - 0.6) == 0
     assert admitted(limiter, limit, START + 20 + refused.wait) == 1
