@@ -115,6 +115,8 @@ def _allowed(key: KeySpec, call: Call, targets: Sequence[Target]) -> Sequence[Ta
         targets = [target for target in targets if key.allows_upstream(target.candidate.name)]
         if not targets:
             raise Denied(no_upstream(key))
+    if len(targets) == 1 and targets[0].candidate.credential:  # nearly always
+        return targets
     if CREDENTIALS.isdisjoint(call.fields):
         # One that lives on its clients' credentials has none for this request.
         targets = [
