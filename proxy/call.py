@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from access.keys import KeySpec
 from proxy import headers as fields
 from upstreams.dialects import DIALECTS
 from upstreams.dialects.base import Dialect, Endpoint
@@ -55,6 +56,8 @@ class Call:
     body: bytes | None = None
     data: dict[str, Any] | None = None
     """The parsed body where it is a JSON object."""
+    key: KeySpec | None = None
+    """The client key that it came with; it is in none of the headers any more."""
     model: str = ""
     stream: bool = False
     usage_added: bool = False

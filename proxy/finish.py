@@ -8,6 +8,7 @@ whoever sends the last bytes of an answer after it has sent nothing that can be 
 import time
 from decimal import Decimal
 
+from access.limiter import Ticket
 from budgets.accounts import Reservation
 from budgets.settlement import units_of
 from experiments.prompt_spool import PromptSpool
@@ -54,6 +55,8 @@ class Ending:
         "services",
         "status",
         "tap",
+        "ticket",
+        "unrecorded",
         "upstream_status",
     )
 
@@ -80,6 +83,10 @@ class Ending:
         self.reservation: Reservation | None = None
         self.reserved = 0
         """The estimated cost that it is for, in units of a dollar."""
+        self.ticket: Ticket | None = None
+        """Where rate limits count it."""
+        self.unrecorded = False
+        """Nobody knows who sent it, so it gets no row: strangers must not fill the ledger."""
         self.notices: list[tuple[bytes, bytes]] = []
         """Headers that tell of budgets near their limits."""
         telemetry = services.telemetry
@@ -99,6 +106,11 @@ class Ending:
         """Record the request; a second call changes nothing."""
         if self.row is None:
             self.row = row = self._row()
+            if self.ticket is not None:
+                used = units_of(row, "tokens") if self.ticket.counts_tokens else 0
+                self.ticket.settle(used, sent=self.sent)
+            if self.unrecorded:
+                return row
             self.services.ledger.record(row)
             self.services.today.add(row)
             if self.services.prompts is not None:

@@ -1,6 +1,6 @@
 """The life of a request, top-down.
 
-Identify, decide, budget gate, cache, reserve, forward, finish: the stages of the design,
+Identify, let in, decide, budget gate, cache, reserve, forward, finish: the stages of the design,
 in its order. `forward` goes through what `decide` chose, best first; gate, cache and reserve
 have their places between the two. Every way out, whatever raised, leads through
 `Ending.finish`, which is synchronous and does its work once.
@@ -9,6 +9,7 @@ have their places between the two. Every way out, whatever raised, leads through
 import asyncio
 import time
 
+from access.keys import Denied
 from budgets.accounts import Account
 from budgets.estimate import expected_usage
 from budgets.refusals import UNREACHABLE, Refusal, Refused, Unknown, notices
@@ -18,6 +19,7 @@ from proxy.bodies import multipart_model
 from proxy.call import NAME_LENGTH, Call, read_body
 from proxy.client import Client, ClientGone, TooLarge, TooSlow
 from proxy.decision import decide
+from proxy.entry import GATED, Limited, count_in, let_in, limit_tokens, permitted
 from proxy.finish import Ending
 from proxy.forwarding import forget_cancellation, forward
 from proxy.relay import refuse, relay
@@ -33,26 +35,38 @@ MODEL_SOUGHT_IN = 64 * 1024
 price, the whole of it is, up to TOKENWATCH_MAX_BODY_BYTES: a form may send its file first."""
 
 
-GATED = frozenset({"POST", "PUT", "PATCH"})
-"""Methods that may make a provider do something that costs."""
-
-
 async def handle(call: Call, client: Client, services: Services) -> None:
     """Serve one request under ``/anthropic/`` or ``/openai/``."""
     ending = Ending(call, services)
     exchange: Exchange | None = None
     try:
+        snapshot = services.policies.snapshot
+        let_in(call, snapshot, services)
+        ending.ticket = count_in(call, snapshot, services)
         await receive(call, client, services)
         snapshot = services.policies.snapshot
         tag(call, snapshot)
         decision = decide(call, snapshot, services.today, services.health, time.monotonic())
         ending.decided(decision)
-        targets = decision.targets
+        targets = permitted(call, decision.targets)
+        ending.model = targets[0].model
+        if ending.ticket is not None and ending.ticket.counts_tokens and call.method in GATED:
+            limit_tokens(ending.ticket, _expected(call, targets[0], services)[1])
         accounts = budget_gate(call, ending.model, snapshot, services, ending)
         if accounts:
             await reserve(call, targets[0], accounts, services, ending)
         exchange = await forward(call, targets, client, services, ending, ask_again)
         await relay(call, exchange, client, ending)
+    except Denied as exc:
+        denial = exc.denial
+        ending.unrecorded = denial.status == 401
+        await refuse(
+            ending, client, denial.status, denial.code, denial.message, headers=[*denial.headers]
+        )
+    except Limited as exc:
+        over = exc.exceeded
+        headers = over.headers(call.api_type, time.time())
+        await refuse(ending, client, 429, over.code, over.message, headers=headers)
     except TooLarge:
         limit = services.config.max_body_bytes
         message = f"The request body is larger than TOKENWATCH_MAX_BODY_BYTES ({limit} bytes)."

@@ -4,9 +4,12 @@ import asyncio
 import atexit
 import gc
 import logging
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from access.limiter import Limiter
+from access.store import LastUsed
 from budgets.desk import Desk
 from budgets.estimate import Habits
 from experiments.prompt_spool import PromptSpool
@@ -42,6 +45,9 @@ class Services:
             fail_open=config.budget_fail_mode == "open",
         )
         self.habits = Habits()
+        self.keys_required = config.keys_required
+        self.limiter = Limiter(config.limits_dir)
+        self.last_used = LastUsed()
         self.health = Health(config)
         self.today = TodaysCost(
             lambda: self.policies.snapshot.rules.needs_cost, lambda: self.ledger.pending()
@@ -102,6 +108,8 @@ class Services:
     def _look(self) -> None:
         self.keeper.check()
         self.ledger.rescue()
+        self.limiter.check()
+        self.last_used.flush(time.time())
         self.health.flush()
 
     async def stop(self) -> None:
@@ -114,6 +122,7 @@ class Services:
         await asyncio.to_thread(self.stop_threads)
 
     def stop_threads(self) -> None:
+        self.last_used.flush(time.time(), all_of_it=True)
         self.health.flush()
         self.policies.stop()
         self.today.stop()

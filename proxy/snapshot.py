@@ -8,10 +8,13 @@ without one serves the configured URLs at catalogue prices until the first load.
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import Error, connection
 
+from access.keys import KeyRing
+from access.limits import LimitIndex
+from access.store import load_keys, load_limits
 from budgets.scopes import ScopeIndex
 from budgets.settlement import load_specs
 from experiments.assign import TestSet
@@ -41,6 +44,8 @@ class Snapshot:
     tags: TagRules
     tests: TestSet
     rules: RuleSet
+    keys: KeyRing = field(default_factory=KeyRing)
+    limits: LimitIndex = field(default_factory=LimitIndex)
 
 
 class Policies:
@@ -100,6 +105,8 @@ class Policies:
             load_tag_rules(),
             load_tests(),
             load_rules(),
+            load_keys(),
+            load_limits(),
         )
 
     def _watch(self) -> None:

@@ -14,7 +14,7 @@ from tokenwatch.conf import BASE_DIR
 
 TOP = {"proxy", "dashboard"}
 SHARED = {"usage", "upstreams"}
-DOMAINS = SHARED | {"budgets", "routing", "experiments", "cache"}
+DOMAINS = SHARED | {"access", "budgets", "routing", "experiments", "cache"}
 TOOLS = {"bench", "demo", "tests"}
 OURS = TOP | DOMAINS | TOOLS | {"tokenwatch"}
 
@@ -27,6 +27,9 @@ COMPOSES = (
 """The parts of the project's base that put the rest together."""
 
 PURE = (
+    "access/expiry.py",
+    "access/keys.py",
+    "access/limits.py",
     "budgets/accounts.py",
     "budgets/estimate.py",
     "budgets/periods.py",

@@ -25,11 +25,13 @@ django_app = get_asgi_application()
 from dashboard.consumers import live_app  # noqa: E402 - needs the apps to be loaded
 from proxy.services import ServicesHolder  # noqa: E402
 from proxy.views import ProxyApp, is_proxied  # noqa: E402
+from tokenwatch.connections import bound  # noqa: E402
 from tokenwatch.server import HttpProtocol  # noqa: E402
 
 services = ServicesHolder(config)
 proxy_app = ProxyApp(services)
 HttpProtocol.websocket_port = config.dashboard_port
+HttpProtocol.max_connections = bound(config.max_connections)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -20,6 +20,7 @@ OWN_APPS = (
     "upstreams",
     "usage",
     "budgets",
+    "access",
     "routing",
     "experiments",
     "cache",

@@ -5,6 +5,7 @@ mistake stops the start and never changes what the proxy does. Django's settings
 derived from the result in ``tokenwatch.settings``; everything else imports `config`.
 """
 
+import ipaddress
 import math
 import os
 import re
@@ -125,6 +126,17 @@ def oracle_name(text: str) -> str:
     return value
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on an address or at a name."""
+    name = host.strip().strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 def plain(text: str) -> str:
     return text.strip()
 
@@ -153,6 +165,11 @@ class Config:
     proxy_port: int = _setting(integer(0, 65535), "8877")
     dashboard_port: int = _setting(integer(0, 65535), "8878")
     drain_timeout: int = _setting(integer(0, 86_400), "30")
+
+    # Who may use it
+    require_keys: str = _setting(choice("auto", "always", "never"), "auto")
+    max_connections: int = _setting(integer(16, 1_000_000), "10000")
+    https: bool = _setting(boolean, "false")
 
     # Providers
     anthropic_url: str = _setting(http_url, "https://api.anthropic.com")
@@ -211,6 +228,18 @@ class Config:
     otel_service_name: str = _setting(plain, "tokenwatch")
     otel_traces_per_second: int = _setting(integer(0), "200")
     metrics_token: str = _setting(secret, "", hide=True)
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether a request needs a client key: by default where other machines reach it."""
+        if self.require_keys == "auto":
+            return not is_loopback(self.host)
+        return self.require_keys == "always"
+
+    @property
+    def limits_dir(self) -> Path:
+        """Where the workers share the counts of rate limits."""
+        return self.data_dir / "limits"
 
     @property
     def spool_dir(self) -> Path:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tokenwatch.connections import Connections, of_server, raise_descriptor_limit
 from tokenwatch.supervisor import Supervisor
 
 Pairs = list[tuple[bytes, bytes]]
@@ -43,6 +44,14 @@ _HEAD_TOO_LARGE = _refusal(
     b"431 Request Header Fields Too Large",
     "headers_too_large",
     f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.",
+)
+_HEAD_TOO_SLOW = _refusal(
+    b"408 Request Timeout", "request_timeout", "The request's headers did not arrive in time."
+)
+_TOO_MANY = _refusal(
+    b"503 Service Unavailable",
+    "too_many_connections",
+    "All the connections that TOKENWATCH_MAX_CONNECTIONS allows are busy.",
 )
 _UPGRADE_WITH_BODY = _refusal(
     b"400 Bad Request",
@@ -118,16 +127,24 @@ class Served:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with four things that it does not have.
+    """uvicorn's protocol with some things that it does not have.
 
-    A bound on the request's head; a call-back for the client's leaving; whole answers with one
-    write; and a stop that still answers the request which was on its way. By ASGI alone an
+    A bound on the request's head; time limits for clients that neither send nor read
+    (`tokenwatch.connections`); a call-back for the client's leaving; whole answers with one write;
+    and a stop that still answers the request which was on its way. By ASGI alone an
     application learns of the leaving only from a task that waits for it, which costs more than
     a third of a proxied request.
     """
 
     websocket_port: ClassVar[int | None] = None
     """The port whose connections may become WebSockets; on others an upgrade is ignored."""
+
+    max_connections: ClassVar[int] = 10_000
+
+    waiting_since = 0.0
+    head_since: float | None = None
+    unsent = 0
+    unsent_since = 0.0
 
     on_lost: Callable[[], None] | None = None
     """Called once when the connection is lost; belongs to the request being served."""
@@ -141,6 +158,15 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if self.server is None or self.server[1] != self.websocket_port:
             self.ws_protocol_class = None
+        self._connections = of_server(
+            self.server_state, lambda: Connections(self.loop, self.max_connections)
+        )
+        if not self._connections.opened(self):
+            self._refuse(_TOO_MANY)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._connections.closed(self)  # it is another protocol's from here on
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -154,16 +180,19 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._head_open = True
         self._head_bytes = 0
+        self.head_since = self.loop.time()
         super().on_message_begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._connections.closed(self)
         on_lost, self.on_lost = self.on_lost, None
         if on_lost is not None:
             on_lost()
 
     def on_headers_complete(self) -> None:
         self._head_open = False
+        self._connections.serves(self)
         if self.parser.should_upgrade() and self._announces_body():
             # The parser ends such a request with its head: the body would be taken for another.
             self._refuse(_UPGRADE_WITH_BODY)
@@ -188,6 +217,24 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()  # may begin the next request, where it has come already
+        if self.cycle.response_complete:
+            self._connections.waits(self)
+
+    @property
+    def unread(self) -> int | None:
+        transport = self.transport
+        if self.flow.write_paused or transport.is_closing():
+            return transport.get_write_buffer_size()
+        return None
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    def too_slow(self) -> None:
+        self._refuse(_HEAD_TOO_SLOW)
 
     def on_body(self, body: bytes) -> None:
         if not self._refused:
@@ -235,6 +282,7 @@ def serve(
     SIGHUP replaces several workers one by one; a single one it stops like SIGTERM.
     ``drain_timeout``: seconds for which a worker that stops lets open answers finish.
     """
+    raise_descriptor_limit()
     config = uvicorn.Config(
         "tokenwatch.asgi:split_by_port",
         http=HttpProtocol,

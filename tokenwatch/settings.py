@@ -124,6 +124,7 @@ INSTALLED_APPS = [
     "upstreams",
     "usage",
     "budgets",
+    "access",
     "routing",
     "experiments",
     "cache",
@@ -176,6 +177,18 @@ SESSION_COOKIE_NAME = "tokenwatch_session"
 CSRF_COOKIE_NAME = "tokenwatch_csrf"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "SAMEORIGIN"
+# TLS ends in front of TokenWatch, if anywhere. Only where that is so may cookies be for https
+# alone, and may the front's word about the scheme be believed.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = config.https
+SECURE_HSTS_SECONDS = 365 * 86_400 if config.https else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if config.https else None
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # HSTS for subdomains and
+    "security.W021",  # the browsers' preload list: for the domain's owner to decide
+    "security.W019",  # the admin shows pages of its own in frames
+]
+if not config.https:  # plain http on the loopback: browsers would keep no cookie for https
+    SILENCED_SYSTEM_CHECKS += [f"security.W0{number}" for number in ("04", "08", "12", "16")]
 LOGIN_URL = "admin:login"
 
 LOGGING = {
@@ -317,6 +330,16 @@ UNFOLD = {
             {
                 "title": "Access",
                 "items": [
+                    {
+                        "title": "Client keys",
+                        "icon": "vpn_key",
+                        "link": reverse_lazy("admin:access_proxykey_changelist"),
+                    },
+                    {
+                        "title": "Rate limits",
+                        "icon": "speed",
+                        "link": reverse_lazy("admin:access_ratelimit_changelist"),
+                    },
                     {
                         "title": "Users",
                         "icon": "person",

@@ -2,6 +2,7 @@
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -9,7 +10,12 @@ from django.db import models
 
 from tokenwatch.conf import PREFIX, Config, http_url
 from upstreams.secrets import seal, unseal
-from upstreams.validation import credential_problem, read_models, variable_problem
+from upstreams.validation import (
+    credential_problem,
+    host_problem,
+    read_models,
+    variable_problem,
+)
 
 SETTINGS = frozenset(PREFIX + name.upper() for name in Config.__dataclass_fields__)
 SECONDS = (MinValueValidator(0.1), MaxValueValidator(86_400))
@@ -27,6 +33,8 @@ def validate_base_url(value: str) -> None:
         http_url(value)
     except ValueError as exc:
         raise ValidationError(f"{exc}.") from None
+    if problem := host_problem(urlsplit(value.strip()).hostname or ""):
+        raise ValidationError(problem)
 
 
 def validate_models(value: str) -> None:

@@ -25,6 +25,8 @@ from django.db import connection
 from django.db.models import Model
 from django.test import RequestFactory
 
+from access import store as access_store
+from access.models import ProxyKey, RateLimit
 from budgets import bookkeeping, figures, pace, settlement, webhooks
 from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
@@ -509,6 +511,18 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "delete expired vectors": lambda _: semantic_sql.delete_expired(NOW),
     "clear vectors": lambda _: semantic_sql.clear(),
     "create vector indexes": create_vector_indexes,
+    # access
+    "load client keys": lambda _: access_store.load_keys(),
+    "load rate limits": lambda _: access_store.load_limits(),
+    "usable client keys": lambda _: access_store.usable_keys(NOW),
+    "when keys were used": lambda _: access_store._write([(7, NOON)]),
+    "save a client key": save(ProxyKey(name="k", digest="d", shown="tw-", created_at=NOW)),
+    "save a rate limit": save(RateLimit(name="l", requests_per_minute=5, created_at=NOW)),
+    "key create": command("key", "create", "ci"),
+    "key list": command("key", "list"),
+    "limit list": command("limit", "list"),
+    "client keys page": admin_list(ProxyKey, q="ci", enabled__exact="1"),
+    "rate limits page": admin_list(RateLimit, q="shop"),
     # routing
     "save a tag rule": save(
         TagRule(name="t", kind="tag_app", pattern="a", tag="b", created_at=NOW)

@@ -19,6 +19,9 @@ DEFAULTS = {
     "PROXY_PORT": 8877,
     "DASHBOARD_PORT": 8878,
     "DRAIN_TIMEOUT": 30,
+    "REQUIRE_KEYS": "auto",
+    "MAX_CONNECTIONS": 10_000,
+    "HTTPS": False,
     "LEDGER_RETENTION_DAYS": 0,
     "ANTHROPIC_URL": "https://api.anthropic.com",
     "OPENAI_URL": "https://api.z.ai",
@@ -79,6 +82,9 @@ BAD = {
     "OVERALL_TIMEOUT": ["0", "five"],
     "MAX_BODY_BYTES": ["0", "64MB"],
     "DRAIN_TIMEOUT": ["-1", "30s"],
+    "REQUIRE_KEYS": ["true", "sometimes"],
+    "MAX_CONNECTIONS": ["0", "15", "many"],
+    "HTTPS": ["maybe"],
     "LEDGER_RETENTION_DAYS": ["-1", "for ever"],
     "INJECT_USAGE": ["maybe", "2"],
     "DATABASE_URL": ["mysql://u:hunter2@h/db", "postgres", "sqlite://x"],
@@ -144,6 +150,27 @@ def test_a_bad_value_stops_the_start_with_the_variables_name(name: str, value: s
 
 def test_every_setting_that_can_be_wrong_is_tried() -> None:
     assert BAD.keys() | ANY_TEXT == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "needed"),
+    [
+        ("127.0.0.1", "auto", False),
+        ("127.8.8.8", "auto", False),
+        ("::1", "auto", False),
+        ("localhost", "auto", False),
+        ("0.0.0.0", "auto", True),
+        ("::", "auto", True),
+        ("", "auto", False),  # not set: the default
+        ("10.0.0.1", "auto", True),
+        ("localhost.example.com", "auto", True),
+        ("127.0.0.1", "always", True),
+        ("0.0.0.0", "never", False),
+    ],
+)
+def test_keys_are_needed_where_other_machines_come_in(host: str, mode: str, needed: bool) -> None:
+    config = load({f"{PREFIX}HOST": host, f"{PREFIX}REQUIRE_KEYS": mode})
+    assert config.keys_required is needed
 
 
 def test_a_user_without_a_password_is_refused_by_name() -> None:

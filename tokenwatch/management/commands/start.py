@@ -3,10 +3,12 @@
 import os
 import signal
 from argparse import ArgumentParser
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from tokenwatch.commands import Error, TokenWatchCommand
-from tokenwatch.conf import PREFIX, config
+from tokenwatch.conf import PREFIX, Config, config
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
@@ -27,6 +29,7 @@ class Command(TokenWatchCommand):
         if options["workers"] < 1:
             raise Error("--workers: expected 1 or more")
         host = options["host"]
+        _needs_keys(replace(config, host=host))
         sockets = [
             self._listen(host, options[f"{half}_port"], half) for half in ("proxy", "dashboard")
         ]
@@ -72,6 +75,29 @@ class Command(TokenWatchCommand):
             f"Dashboard           http://{shown}:{ports[1]}/"
         )
         self.stdout.flush()
+
+
+def _needs_keys(bound: Config) -> None:
+    """Other machines must not find a proxy that takes anybody's requests.
+
+    Raises:
+        Error: there is no client key, and nobody has said that none is wanted.
+    """
+    if bound.require_keys != "auto" or not bound.keys_required:
+        return
+    from django.db import Error as DatabaseProblem
+
+    from access.store import usable_keys
+
+    try:
+        count = usable_keys(datetime.now(UTC))
+    except DatabaseProblem:
+        return  # without its keys the proxy lets nobody in
+    if not count:
+        raise Error(
+            f"{bound.host} is reached by other machines, and there is no client key yet: make one "
+            f"with `key create NAME`, or let everybody in with {PREFIX}REQUIRE_KEYS=never"
+        )
 
 
 def _end(*_: Any) -> None:
