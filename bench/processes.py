@@ -148,7 +148,7 @@ def requests(url: str, core: int, **options: Any) -> LoadResult:
     return LoadResult(**{**result, "latency_ms": Spread(**result["latency_ms"])})
 
 
-def streams(url: str, core: int, **options: int) -> StreamResult:
+def streams(url: str, core: int, **options: Any) -> StreamResult:
     """One streaming run: ``streams``, ``events``, ``interval_ms``."""
     result = run_load(url, core, **options)
     return StreamResult(**{**result, "delay_ms": Spread(**result["delay_ms"])})

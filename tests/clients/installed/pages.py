@@ -30,4 +30,5 @@ def pointed(text: str, url: str, app: str) -> str:
 def tried() -> set[str]:
     """The packages with versions that the last section's table names: ``name==version``."""
     section = PAGE.read_text().partition("\n## Tried with\n")[2]
-    return {f"{name}=={version}" for name, version in re.findall(r"`([^` ]+) ([^` ]+)`", section)}
+    rows = "\n".join(line for line in section.splitlines() if line.startswith("|"))
+    return {f"{name}=={version}" for name, version in re.findall(r"`([^` ]+) ([^` ]+)`", rows)}
