@@ -149,7 +149,7 @@ def started(peer: Peer, directory: Path, upstream: str, core: int) -> Iterator[s
     """The peer on a free port while the block lasts; yields its base URL.
 
     Raises:
-        PeerError: it ended, or did not listen in time.
+        PeerError: its program is missing, it ended, or did not listen in time.
     """
     port = free_port()
     for name, text in peer.files.items():
@@ -162,15 +162,18 @@ def started(peer: Peer, directory: Path, upstream: str, core: int) -> Iterator[s
     }
     log = directory / "output.log"
     with log.open("w") as output, pinned_to({core}):
-        process = subprocess.Popen(
-            [word.replace("PORT", str(port)) for word in peer.command],
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            text=True,
-        )
+        try:
+            process = subprocess.Popen(
+                [word.replace("PORT", str(port)) for word in peer.command],
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                text=True,
+            )
+        except OSError as error:
+            raise PeerError(f"did not start: {error.strerror}") from None
     with stopped_after(process):
         try:
             await_listening(peer.name, process, port, START_SECONDS)
