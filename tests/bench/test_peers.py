@@ -12,7 +12,6 @@ from bench.peer_programs import Peer, PeerError, installed, started
 from bench.peers import BEGIN, END, Contender, Line, line, markdown, write
 from bench.stats import Spread
 
-
 CORE = min(os.sched_getaffinity(0))
 
 
