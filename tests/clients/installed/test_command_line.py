@@ -64,11 +64,22 @@ QUIET = {"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER":
 def test_claude_code_answers_and_each_request_has_a_row(
     claude_code: Home, watched: Watched
 ) -> None:
-    seen = watched.asks(
+    asked = watched.asks(
         "Claude Code", lambda text: claude_code.run(["bash", "-c", text], QUIET), stream=True
     )
-    assert {request.path for request in seen} == {"/v1/messages"}
-    assert seen[0].header("x-api-key") == "sk-ant-made-up"
+    assert {request.path for request in asked.seen} == {"/v1/messages"}
+    assert asked.seen[0].header("x-api-key") == "sk-ant-made-up"
+
+
+def test_claude_code_sends_several_headers(claude_code: Home, watched: Watched) -> None:
+    def run(text: str) -> str:
+        before, _, rest = text.partition('HEADERS="')
+        header, _, after = rest.partition('"')
+        both = f"{before}HEADERS=$'{header}\\nX-TokenWatch-Tag: refactoring'{after}"
+        return claude_code.run(["bash", "-c", both], QUIET)
+
+    asked = watched.asks("Claude Code", run, stream=True)
+    assert {row["feature_tag"] for row in asked.rows} == {"refactoring"}
 
 
 def test_codex_answers_and_each_request_has_a_row(codex: Home, watched: Watched) -> None:
@@ -76,9 +87,12 @@ def test_codex_answers_and_each_request_has_a_row(codex: Home, watched: Watched)
     settings.mkdir(exist_ok=True)
 
     def run(text: str) -> str:
-        (settings / "config.toml").write_text(f'model = "gpt-5"\n{text}')
-        return codex.run(["codex", "exec", "--skip-git-repo-check", "hi"])
+        more = 'env_http_headers = { "X-TokenWatch-Session" = "MY_SESSION" }\n'
+        (settings / "config.toml").write_text(f'model = "gpt-5"\n{text}{more}')
+        command = ["codex", "exec", "--skip-git-repo-check", "hi"]
+        return codex.run(command, {"MY_SESSION": "ticket-4711"})
 
-    seen = watched.asks("Codex CLI", run, stream=True)
-    assert {request.path for request in seen} == {"/v1/responses"}
-    assert seen[0].header("authorization") == "Bearer sk-made-up"
+    asked = watched.asks("Codex CLI", run, stream=True)
+    assert {request.path for request in asked.seen} == {"/v1/responses"}
+    assert asked.seen[0].header("authorization") == "Bearer sk-made-up"
+    assert {row["session_id"] for row in asked.rows} == {"ticket-4711"}

@@ -112,7 +112,33 @@ def test_the_environment_alone_is_enough(
 ) -> None:
     exports = pointed(block("Without touching code"), watched.url, app)
     (sdks.directory / "ask.mjs").write_text(script)
-    seen = watched.accounted(
+    asked = watched.accounted(
         app, lambda: sdks.run(["bash", "-c", f"{exports}node ask.mjs"]), stream=False
     )
-    assert len(seen) == 1
+    assert len(asked.rows) == 1
+
+
+SESSION = '{ headers: { "X-TokenWatch-Session": "ticket-4711" } }'
+
+
+@pytest.mark.parametrize(
+    ("where", "heading", "asking"),
+    [
+        ("sdks", "OpenAI SDK, Node", OPENAI.replace("});", f"}}, {SESSION});", 1)),
+        ("sdks", "Anthropic SDK, Node", ANTHROPIC.replace("});", f"}}, {SESSION});", 1)),
+        (
+            "vercel",
+            "Vercel AI SDK, OpenAI",
+            generate('openai("gpt-4o-mini")').replace('"Hello"', f'"Hello", {SESSION[2:-2]}'),
+        ),
+    ],
+    ids=["openai", "anthropic", "vercel"],
+)
+def test_one_request_can_name_its_session(
+    request: pytest.FixtureRequest, watched: Watched, where: str, heading: str, asking: str
+) -> None:
+    installed: Home = request.getfixturevalue(where)
+    row = watched.asks_once(
+        heading, lambda text: installed.script("node", "ask.mjs", text + asking), stream=False
+    )
+    assert row["session_id"] == "ticket-4711"

@@ -95,6 +95,27 @@ def test_a_client_of_the_page_gets_its_answer_and_a_row(
     )
 
 
+SESSION = 'extra_headers={"X-TokenWatch-Session": "ticket-4711"}'
+SESSION_CASES = [
+    ("sdks", "OpenAI SDK, Python", OPENAI.replace("model=", f"{SESSION}, model=")),
+    ("sdks", "Anthropic SDK, Python", ANTHROPIC.replace("model=", f"{SESSION}, model=")),
+    ("langchain", "LangChain, OpenAI", LANGCHAIN.replace('"Hello"', f'"Hello", {SESSION}')),
+]
+
+
+@pytest.mark.parametrize(
+    ("where", "heading", "asking"), SESSION_CASES, ids=["openai", "anthropic", "langchain"]
+)
+def test_one_request_can_name_its_session(
+    request: pytest.FixtureRequest, watched: Watched, where: str, heading: str, asking: str
+) -> None:
+    installed: Home = request.getfixturevalue(where)
+    row = watched.asks_once(
+        heading, lambda text: installed.script("python", "ask.py", text + asking), stream=False
+    )
+    assert row["session_id"] == "ticket-4711"
+
+
 # Its list of prices is in the package; without this it asks a web host for a newer one.
 OFFLINE = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 LITELLM_STREAM = """
@@ -136,7 +157,7 @@ def test_the_environment_alone_is_enough(
 ) -> None:
     exports = pointed(block("Without touching code"), watched.url, app)
     (sdks.directory / "ask.py").write_text(script)
-    seen = watched.accounted(
+    asked = watched.accounted(
         app, lambda: sdks.run(["bash", "-c", f"{exports}python ask.py"]), stream=False
     )
-    assert len(seen) == 1
+    assert len(asked.rows) == 1

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from demo.call import Call
 from demo.fake_provider import FakeProvider, Seen
 from tests.clients.installed.pages import block, pointed
-from tests.clients.ledger import StoredRows, cost_of
+from tests.clients.ledger import Row, StoredRows, cost_of
 
 _number = itertools.count(1)
 
 Program = Callable[[str], str]
 """Runs one text (a script, a configuration) and returns what the client printed."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one client sent to the provider, and the rows of that: as many, each as it must be."""
+
+    seen: list[Seen]
+    rows: list[Row]
 
 
 @dataclass(frozen=True)
@@ -23,17 +31,17 @@ class Watched:
     provider: FakeProvider
     rows: StoredRows
 
-    def asks_once(self, heading: str, run: Program, *, stream: bool) -> None:
-        """The client asks one thing and gets the provider's answer."""
-        seen = self.asks(heading, run, stream=stream)
-        assert len(seen) == 1
+    def asks_once(self, heading: str, run: Program, *, stream: bool) -> Row:
+        """The client asks one thing and gets the provider's answer; the one row of it."""
+        [row] = self.asks(heading, run, stream=stream).rows
+        return row
 
-    def asks(self, heading: str, run: Program, *, stream: bool) -> list[Seen]:
+    def asks(self, heading: str, run: Program, *, stream: bool) -> Asked:
         """The client prints the provider's last answer; each request has its priced row."""
         app = f"client-{next(_number)}"
         return self.accounted(app, lambda: run(pointed(block(heading), self.url, app)), stream)
 
-    def accounted(self, app: str, run: Callable[[], str], stream: bool) -> list[Seen]:
+    def accounted(self, app: str, run: Callable[[], str], stream: bool) -> Asked:
         """The requests that reached the provider, each priced in a row of this app."""
         before = len(self.rows.of(app, "source_app"))
         self.provider.seen.clear()
@@ -50,7 +58,7 @@ class Watched:
             assert (bool(row["stream"]), bool(row["usage_estimated"])) == (stream, False)
             assert cost is not None
             assert cost > 0
-        return seen
+        return Asked(seen, rows)
 
 
 def text_of(seen: Seen) -> str:
