@@ -6,6 +6,7 @@ LLAMA_INDEX = (
     "llama-index-llms-openai==0.8.3",
     "llama-index-llms-openai-like==0.8.1",
     "llama-index-llms-anthropic==0.12.3",
+    "anthropic==0.125.0",  # it cannot make a request with 1.0 or newer
 )
 LITELLM = ("litellm==1.110.2",)
 
