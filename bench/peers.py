@@ -157,7 +157,7 @@ def run(environments: Path, data: Path) -> list[Line]:
         bare_url = stack.enter_context(
             service("bench.bare", "--upstream", upstream, core=cores.proxy)
         )
-        instance = made(data / "tokenwatch", upstream, cores)
+        instance = made(data / "tokenwatch", upstream, cores, {})
         stack.enter_context(instance)
         bare = Contender("bare pass-through", "", bare_url, OURS)
         ours = Contender("TokenWatch", our_version(), instance.run.proxy_url, OURS)
