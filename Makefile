@@ -21,11 +21,11 @@ RUNTIME := $(VENV)/.installed-runtime
 DEVELOPMENT := $(VENV)/.installed-development
 SEMANTIC := $(VENV)/.installed-semantic
 
-.PHONY: help setup setup-dev semantic run test check demo bench bench-cache
+.PHONY: help setup setup-dev semantic run test check demo bench bench-cache bench-peers test-clients
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-11s %s\n' "$$name" "$$text"; done
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 setup: $(RUNTIME) ## Install what TokenWatch needs into .venv
 	@:
@@ -57,6 +57,12 @@ bench: setup ## Measure against a bare pass-through
 
 bench-cache: setup-dev semantic ## Measure what the semantic cache serves, and how fast
 	@exec $(BIN)/python -m bench.cache $(ARGS)
+
+bench-peers: setup ## Measure LiteLLM's proxy and Portkey's gateway beside TokenWatch
+	@exec $(BIN)/python -m bench.peers $(ARGS)
+
+test-clients: setup-dev ## Install the clients of docs/clients.md and try each
+	@$(BIN)/python -m pytest -m clients tests/clients/installed $(ARGS)
 
 $(RUNTIME): requirements.txt | $(BIN)/python
 	@echo "Installing TokenWatch's packages into $(VENV) …"

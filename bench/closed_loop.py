@@ -1,7 +1,8 @@
 """Requests in a closed loop: each connection sends the next when its answer is whole.
 
 Status and bytes of every answer are compared with what the fake upstream sent; the first
-that differs raises `LoadError` and ends the run.
+that differs raises `LoadError` and ends the run. A proxy that writes answers anew (none of
+ours) is held to the text and the tokens only.
 """
 
 import asyncio
@@ -15,16 +16,35 @@ from bench.target import LoadError, Target, check_status
 from bench.wire import BodyReader, Head, WireError, read_head
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one proxy is spoken to, and what it is held to."""
+
+    headers: tuple[str, ...] = ()
+    """Lines beside the usual ones."""
+    compare: str = "bytes"
+    """``bytes``, or ``words`` where a proxy writes the answer's JSON anew."""
+
+
 class Job:
     """What the connections of one run share: requests left to send, samples, the outcome."""
 
-    def __init__(self, target: Target, exchange: payloads.Exchange, requests: int) -> None:
-        self.wire = target.request(exchange.request)
-        self.answer = exchange.answer
+    def __init__(
+        self, target: Target, exchange: payloads.Exchange, requests: int, manner: Manner
+    ) -> None:
+        self.wire = target.request(exchange.request, manner.headers)
+        self._answer = exchange.answer
+        self._manner = manner
         self.left = requests
         self.samples: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open = requests
+
+    def right(self, answer: bytes) -> bool:
+        """Whether it is the upstream's answer."""
+        if answer == self._answer:
+            return True
+        return self._manner.compare == "words" and payloads.same_words(answer, self._answer)
 
     def take(self) -> bool:
         """Claim one request to send."""
@@ -88,7 +108,7 @@ class ClosedLoop(asyncio.Protocol):
         self._received += self._body.feed(data)
         if not self._body.ended:
             return False
-        if self._received != self._job.answer:
+        if not self._job.right(self._received):
             raise LoadError(f"{len(self._received)} bytes that are not the upstream's answer")
         self._received, self._body = b"", None
         return True
@@ -105,7 +125,11 @@ class LoadResult:
 
 
 async def run_closed_loop(
-    target: Target, exchange: payloads.Exchange, connections: int, requests: int
+    target: Target,
+    exchange: payloads.Exchange,
+    connections: int,
+    requests: int,
+    manner: Manner | None = None,
 ) -> LoadResult:
     """Send ``requests`` over ``connections``, each with one request in flight.
 
@@ -114,7 +138,7 @@ async def run_closed_loop(
         OSError: nothing listens at the target.
     """
     loop = asyncio.get_running_loop()
-    job = Job(target, exchange, requests)
+    job = Job(target, exchange, requests, manner or Manner())
     pairs = await asyncio.gather(
         *(
             loop.create_connection(lambda: ClosedLoop(job), target.host, target.port)

@@ -16,7 +16,7 @@ from dataclasses import asdict
 import uvloop
 
 from bench import payloads
-from bench.closed_loop import LoadResult, run_closed_loop
+from bench.closed_loop import LoadResult, Manner, run_closed_loop
 from bench.stream_load import StreamResult, run_streams
 from bench.target import LoadError, Target
 
@@ -28,6 +28,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--warmup", type=int, default=0, help="requests before the measured ones")
     parser.add_argument("--exchange", choices=sorted(payloads.EXCHANGES), default="small")
+    parser.add_argument("--compare", choices=("bytes", "words"), default="bytes")
+    parser.add_argument("--header", action="append", default=[], help="name: value")
     parser.add_argument("--streams", type=int, help="measure streams instead of requests")
     parser.add_argument("--events", type=int, default=500, help="a stream")
     parser.add_argument("--interval-ms", type=int, default=20)
@@ -40,9 +42,10 @@ async def measure(args: argparse.Namespace) -> LoadResult | StreamResult:
     if args.streams:
         return await run_streams(target, args.streams, args.events, args.interval_ms)
     exchange = payloads.EXCHANGES[args.exchange]
+    manner = Manner(tuple(args.header), args.compare)
     if args.warmup:
-        await run_closed_loop(target, exchange, args.connections, args.warmup)
-    return await run_closed_loop(target, exchange, args.connections, args.requests)
+        await run_closed_loop(target, exchange, args.connections, args.warmup, manner)
+    return await run_closed_loop(target, exchange, args.connections, args.requests, manner)
 
 
 async def bounded(args: argparse.Namespace) -> LoadResult | StreamResult:

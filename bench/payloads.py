@@ -73,6 +73,21 @@ class Exchange:
     answer: bytes
 
 
+def same_words(one: bytes, other: bytes) -> bool:
+    """Whether two answers have the same text and the same token counts."""
+    return _words(one) == _words(other)
+
+
+def _words(answer: bytes) -> tuple[Any, ...] | None:
+    try:
+        value = json.loads(answer)
+        usage = value["usage"]
+        text = value["choices"][0]["message"]["content"]
+        return text, usage["prompt_tokens"], usage["completion_tokens"]
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
 EXCHANGES = {
     "small": Exchange(_request(60), _answer(SMALL_ANSWER_CHARS, 20)),
     "large": Exchange(

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -75,13 +75,29 @@ def service(module: str, *arguments: str, core: int) -> Iterator[str]:
     """A server on a free port while the block lasts; yields its base URL."""
     port = free_port()
     process = pinned(module, "--port", str(port), *arguments, core=core)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not listens(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise BenchError(f"{module} did not start")
-            time.sleep(0.05)
+    with stopped_after(process):
+        await_listening(module, process, port, START_SECONDS)
         yield f"http://127.0.0.1:{port}"
+
+
+def await_listening(name: str, process: "subprocess.Popen[str]", port: int, seconds: float) -> None:
+    """Wait until the process has its port open.
+
+    Raises:
+        BenchError: it ended, or the time is up.
+    """
+    deadline = time.monotonic() + seconds
+    while not listens(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchError(f"{name} did not start")
+        time.sleep(0.05)
+
+
+@contextmanager
+def stopped_after(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """The process is ended with the block, kindly first."""
+    try:
+        yield
     finally:
         process.terminate()
         try:
@@ -91,16 +107,22 @@ def service(module: str, *arguments: str, core: int) -> Iterator[str]:
             process.wait()
 
 
-def run_load(url: str, core: int, **options: int | str) -> dict[str, Any]:
+CHAT = "/openai/v1/chat/completions"
+
+
+def run_load(
+    url: str, core: int, *, path: str = CHAT, headers: Sequence[str] = (), **options: int | str
+) -> dict[str, Any]:
     """Run the load generator to its end; the JSON that it printed.
 
     Raises:
         BenchError: an answer was wrong, a connection broke, or it took too long.
     """
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    arguments += [f"--header={line}" for line in headers]
     process = pinned(
         "bench.load",
-        f"--url={url}/openai/v1/chat/completions",
+        f"--url={url}{path}",
         f"--timeout={LOAD_SECONDS}",
         *arguments,
         core=core,
@@ -119,13 +141,14 @@ def run_load(url: str, core: int, **options: int | str) -> dict[str, Any]:
     return result
 
 
-def requests(url: str, core: int, **options: int | str) -> LoadResult:
-    """One closed-loop run: ``connections``, ``requests``, ``warmup``, ``exchange``."""
+def requests(url: str, core: int, **options: Any) -> LoadResult:
+    """One closed-loop run: ``connections``, ``requests``, ``warmup``, ``exchange``; as a proxy
+    needs it, ``path``, ``headers`` and ``compare``."""
     result = run_load(url, core, **options)
     return LoadResult(**{**result, "latency_ms": Spread(**result["latency_ms"])})
 
 
-def streams(url: str, core: int, **options: int) -> StreamResult:
+def streams(url: str, core: int, **options: Any) -> StreamResult:
     """One streaming run: ``streams``, ``events``, ``interval_ms``."""
     result = run_load(url, core, **options)
     return StreamResult(**{**result, "delay_ms": Spread(**result["delay_ms"])})

@@ -1,5 +1,6 @@
 """Where a load goes, the request as it is written, and what counts as a failure of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -23,12 +24,14 @@ class Target:
             raise LoadError(f"{url}: expected an http:// URL")
         return cls(parts.hostname, parts.port or 80, parts.path or "/")
 
-    def request(self, body: bytes) -> bytes:
+    def request(self, body: bytes, headers: Sequence[str] = ()) -> bytes:
+        """As it goes over the wire; ``headers`` are further lines, ``name: value``."""
+        more = "".join(f"{line}\r\n" for line in headers)
         head = (
             f"POST {self.path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n"
             "accept: application/json\r\nuser-agent: OpenAI/Python 3.54.0\r\n"
             "authorization: Bearer sk-benchmark\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\n\r\n"
+            f"{more}content-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 

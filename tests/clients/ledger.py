@@ -15,27 +15,25 @@ Row = dict[str, Any]
 
 
 class StoredRows:
-    """The rows of one database file, found by the session that their requests named."""
+    """The rows of one database file, found by the session or the app of their requests."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def of(self, session: str) -> list[Row]:
+    def of(self, value: str, column: str = "session_id") -> list[Row]:
         with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
-            found = database.execute(
-                "SELECT * FROM tw_usage WHERE session_id = ? ORDER BY id", (session,)
-            )
-            return [dict(row) for row in found]
+            query = f"SELECT * FROM tw_usage WHERE {column} = ? ORDER BY id"
+            return [dict(row) for row in database.execute(query, (value,))]
 
-    def await_of(self, session: str, count: int) -> list[Row]:
+    def await_of(self, value: str, count: int, column: str = "session_id") -> list[Row]:
         """Exactly so many rows, as soon as they are stored."""
         until(
-            lambda: len(self.of(session)) >= count,
-            lambda: f"{len(self.of(session))} of {count} rows stored",
+            lambda: len(self.of(value, column)) >= count,
+            lambda: f"{len(self.of(value, column))} of {count} rows stored",
             PATIENCE,
         )
-        rows = self.of(session)
+        rows = self.of(value, column)
         assert len(rows) == count
         return rows
 
