@@ -22,6 +22,9 @@ from upstreams.dialects.requests import last_user_text, requested_model, wants_s
 NAME_LENGTH = 200
 """Longest app, session, tag or model that the ledger keeps."""
 
+REMEMBERED_LENGTH = 512
+"""Longest path or user agent that is remembered: clients choose them, and a head may be long."""
+
 RANDOM_BYTES = 10
 _entropy = bytearray()
 """Random bytes for the next ids: asking the system for them each time costs as much as a read
@@ -92,14 +95,18 @@ def identify(scope: dict[str, Any]) -> Call | None:
         started=time.monotonic(),
         api_type=dialect.api_type,
         dialect=dialect,
-        endpoint=_endpoint(dialect.api_type, method, path),
+        endpoint=(
+            _endpoint(dialect.api_type, method, path)
+            if len(path) <= REMEMBERED_LENGTH
+            else dialect.endpoint(method, path)
+        ),
         method=method,
         path=path,
         query=scope.get("query_string", b"").decode("latin-1"),
         headers=header_list,
         fields=by_name,
         app=fields.text(by_name, b"x-tokenwatch-app", NAME_LENGTH)
-        or _product(by_name.get(b"user-agent", b"")),
+        or _product(by_name.get(b"user-agent", b"")[:REMEMBERED_LENGTH]),
         session=fields.text(by_name, b"x-tokenwatch-session", NAME_LENGTH),
         tag=fields.text(by_name, b"x-tokenwatch-tag", NAME_LENGTH),
         streams_body=bool(_STREAMED_BODY.match(by_name.get(b"content-type", b""))),

@@ -5,6 +5,8 @@ leave a request half accounted for. The row is in the spool when `Ending.finish`
 whoever sends the last bytes of an answer after it has sent nothing that can be lost.
 """
 
+import contextlib
+import logging
 import time
 from decimal import Decimal
 
@@ -28,6 +30,11 @@ from usage.rows import UsageRow
 ZERO = Decimal(0)
 
 LOG_LENGTH = 500
+
+UNMEASURED = "accounting_failed"
+"""The error type of rows that a fault in the accounting left without figures."""
+
+logger = logging.getLogger("tokenwatch.ledger")
 
 CLIENT_GONE = 499
 """Status of rows whose client left before an answer began (nginx's convention)."""
@@ -105,19 +112,59 @@ class Ending:
     def finish(self) -> UsageRow:
         """Record the request; a second call changes nothing."""
         if self.row is None:
-            self.row = row = self._row()
-            if self.ticket is not None:
-                used = units_of(row, "tokens") if self.ticket.counts_tokens else 0
-                self.ticket.settle(used, sent=self.sent)
-            if self.unrecorded:
-                return row
-            self.services.ledger.record(row)
-            self.services.today.add(row)
-            if self.services.prompts is not None:
-                self._keep_prompt(row, self.services.prompts)
-            if self.journey is not None:
-                self._tell(row, self.journey)
+            try:
+                row = self._row()
+            except Exception:  # a fault in there must cost neither the row nor the answer
+                logger.exception("Request %s could not be measured", self.call.request_id)
+                row = self._plain_row()
+            self.row = row
+            if not self.unrecorded:
+                self.services.ledger.record(row)
+            try:
+                self._tell_others(row)
+            except Exception:  # the row is recorded; nor must this break the answer
+                logger.exception("Request %s was not noted everywhere", row.request_id)
         return self.row
+
+    def _tell_others(self, row: UsageRow) -> None:
+        if self.ticket is not None:
+            used = units_of(row, "tokens") if self.ticket.counts_tokens else 0
+            self.ticket.settle(used, sent=self.sent)
+        if self.unrecorded:
+            return
+        self.services.today.add(row)
+        if self.services.prompts is not None:
+            self._keep_prompt(row, self.services.prompts)
+        if self.journey is not None:
+            self._tell(row, self.journey)
+
+    def _plain_row(self) -> UsageRow:
+        """What is known without any reckoning; its cost is unknown if anything was sent."""
+        call = self.call
+        row = UsageRow(
+            request_id=call.request_id,
+            created_at=call.arrived,
+            api_type=call.api_type,
+            method=call.method,
+            endpoint=clean(call.path, NAME_LENGTH),
+            model_requested=call.model,
+            model_used=self.model,
+            upstream=self.candidate.name if self.candidate is not None else "",
+            status_code=self.status or CLIENT_GONE,
+            error_type=self.error_type or UNMEASURED,
+            stream=call.stream,
+            latency_ms=call.elapsed_ms(),
+            source_app=call.app,
+            session_id=call.session,
+            feature_tag=call.tag,
+            attempts=self.attempts,
+            cost=None if self.sent else "0.0000000000",
+        )
+        if self.reservation is not None:
+            with contextlib.suppress(Exception):  # the lease ends by itself
+                usd, tokens = units_of(row, "usd"), units_of(row, "tokens")
+                row.holds = self.reservation.settle(usd, tokens)
+        return row
 
     def _keep_prompt(self, row: UsageRow, prompts: PromptSpool) -> None:
         """Hand prompt and answer over to be stored, where a provider answered one."""

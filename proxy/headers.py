@@ -89,13 +89,15 @@ def text(headers: Mapping[bytes, bytes], name: bytes, limit: int) -> str:
     return clean(raw.decode("utf-8", "replace"), limit)
 
 
-@lru_cache(maxsize=4096)
 def clean(value: str, limit: int) -> str:
-    """Text that any database and terminal takes: printable, trimmed, at most ``limit`` long.
+    """Text that any database and terminal takes: printable, trimmed, at most ``limit`` long."""
+    return _clean(value[:limit])  # cut first: what is remembered must be short
 
-    Remembered, as names, paths and reasons are nearly always the same few.
-    """
-    value = value[:limit].strip()
+
+@lru_cache(maxsize=4096)
+def _clean(value: str) -> str:
+    """Remembered, as names, paths and reasons are nearly always the same few."""
+    value = value.strip()
     if value.isprintable():
         return value
     return "".join(c for c in value if c.isprintable())

@@ -28,7 +28,7 @@ from proxy.snapshot import Snapshot
 from tokenwatch.conf import Config
 from upstreams.candidates import Target
 from upstreams.errors import UpstreamError
-from upstreams.transport import Exchange
+from upstreams.transport import CancelledBeforeSending, Exchange
 
 MODEL_SOUGHT_IN = 64 * 1024
 """Bytes of an upload that are searched for the form's model field. Where the model makes the
@@ -92,7 +92,9 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         await refuse(ending, client, exc.status, exc.code, f"Upstream{name}: {exc}")
     except ClientGone:
         ending.error_type = "client_disconnected"
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as exc:
+        if isinstance(exc, CancelledBeforeSending):
+            ending.sent = False
         ending.error_type = "client_disconnected" if client.gone else "worker_stopped"
         if not client.gone:
             raise

@@ -2,8 +2,8 @@
 
 ``tokenwatch explain-request …`` is ``manage.py explain_request …``; Django's own commands
 (``migrate``, ``createsuperuser``) pass through. Without arguments it lists the project's
-commands, not Django's fifty. How it fails: a setting that is wrong, and a command that does
-not exist, end it with exit status 1 and one line.
+commands, not Django's fifty. How it fails: a setting that is wrong, a command that does
+not exist, and a database that does not answer end it with exit status 1 and one line.
 """
 
 import difflib
@@ -14,6 +14,9 @@ from collections.abc import Sequence
 import django
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line, get_commands, load_command_class
+from django.db import Error as DatabaseProblem
+
+from tokenwatch.commands import one_line
 
 OWN_APPS = (
     "tokenwatch",
@@ -57,7 +60,12 @@ def run(args: Sequence[str], *, prog: str) -> int:
     name = name.replace("-", "_")
     if name not in get_commands():
         return _refuse(_unknown(args[0] if args[0] not in HELP else args[1], own_commands(), prog))
-    execute_from_command_line([prog, name, *rest])
+    try:
+        execute_from_command_line([prog, name, *rest])
+    except DatabaseProblem as exc:  # only Django's own commands let it out
+        if "--traceback" in rest:
+            raise
+        return _refuse(f"the database: {one_line(exc)}")
     return 0
 
 

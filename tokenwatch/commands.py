@@ -70,6 +70,11 @@ class TokenWatchCommand(BaseCommand):
             sys.stdout.flush()
         except KeyboardInterrupt:
             sys.exit(130)
+        except Error as exc:  # of an argument: Django handles only what `execute` raises
+            if "--traceback" in argv:
+                raise
+            sys.stderr.write(f"Error: {visible(exc)}\n")
+            sys.exit(exc.returncode)
         except BrokenPipeError:
             # Python flushes standard output once more at its end and would complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

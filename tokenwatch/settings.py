@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
-from tokenwatch.conf import BASE_DIR, Config, config
+from tokenwatch.conf import BASE_DIR, PREFIX, Config, config
 
 
 def embedded_sqlite(path: Path | str) -> dict[str, Any]:
@@ -100,9 +101,12 @@ class ExpectedAborts(logging.Filter):
         return "returned without completing response" not in record.getMessage()
 
 
-config.data_dir.mkdir(parents=True, exist_ok=True)
+try:
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    SECRET_KEY = installation_secret(config)
+except OSError as exc:
+    raise ImproperlyConfigured(f"{PREFIX}DATA_DIR cannot be used: {exc}") from None
 
-SECRET_KEY = installation_secret(config)
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tokenwatch.urls"

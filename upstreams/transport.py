@@ -211,9 +211,13 @@ class Transport:
                 response = await self._converse(
                     asked, None if whole else request, connection, deadline
                 )
-        except BaseException:
+        except BaseException as exc:
             if connection is not None:
                 connection.close()
+            elif isinstance(exc, asyncio.CancelledError):
+                raise CancelledBeforeSending from exc
+            elif isinstance(exc, TimeoutError):
+                raise ConnectTimeout("no connection within the overall timeout") from exc
             raise
         return Exchange(response, deadline)
 
@@ -332,6 +336,13 @@ class Transport:
             chosen = None if proxy_bypass(key[1]) else getproxies().get(key[0])
             self._proxies[key] = URL(chosen) if chosen else None
         return self._proxies[key]
+
+
+class CancelledBeforeSending(asyncio.CancelledError):
+    """The task was cancelled while there was no connection yet. Nothing was sent.
+
+    Not an `UpstreamError`: a cancellation stays one, and only says more.
+    """
 
 
 class _StaleConnection(Exception):

@@ -5,9 +5,12 @@ with its segments in order. How far each has been stored is kept in the worker's
 whoever reads next goes on from there. The files of a dead worker are removed with its lock
 once they are stored.
 
-How it fails: `OSError` where the directory or a segment cannot be read.
+How it fails: `OSError` where the directory cannot be read, or a segment when it is read. One
+worker's files that cannot be opened are left where they are, logged once, and looked at again.
 """
 
+import logging
+import math
 import os
 import re
 import time
@@ -20,6 +23,10 @@ from usage.segments import Batch, Segment, WorkerLock, lock_path
 REJECTED = "rejected.jsonl"
 LOOK_FOR_DEAD = 0.5
 """Seconds between two attempts to take the locks of the workers."""
+LOCKLESS = 5.0
+"""Seconds after which a worker whose lock's file was removed counts as dead."""
+
+logger = logging.getLogger("tokenwatch.ledger")
 
 _SEGMENT_NAME = re.compile(r"^(\d+-[0-9a-f]{8})-(\d{8,})\.jsonl$")
 _LOCK_NAME = re.compile(r"^(\d+-[0-9a-f]{8})\.lock$")
@@ -48,6 +55,8 @@ class Source:
         self.lock = lock
         """Held once the worker is dead."""
         self.segments: list[Segment] = []
+        self.lockless_since = math.inf
+        """When its lock's file was first seen to be missing, on the backlog's clock."""
         self.unsure = True
         """The next lines may be stored already: whoever read before may have died in between."""
 
@@ -81,6 +90,7 @@ class Backlog:
         self._sources: dict[str, Source] = {}
         self._next_look = 0.0
         self._has_looked = False
+        self._unreadable: set[str] = set()
 
     @property
     def sources(self) -> list[Source]:
@@ -93,25 +103,44 @@ class Backlog:
 
     @property
     def depth(self) -> int:
-        return sum(pending(source.counts) for source in self.sources)
+        """Lines that wait and can be read."""
+        readable = (source for source in self.sources if source.worker not in self._unreadable)
+        return sum(pending(source.counts) for source in readable)
 
     def refresh(self) -> None:
         """Find new workers, the dead among them, and new segments."""
         # The dead first: what they wrote last must be in the listing.
         self._adopt()
         names = os.listdir(self.directory)
-        for name in names:
-            if match := _LOCK_NAME.match(name):
-                self._find(match[1])
         numbered: dict[str, list[int]] = {}
         for name in names:
-            if match := _SEGMENT_NAME.match(name):
+            if match := _LOCK_NAME.match(name):
+                numbered.setdefault(match[1], [])
+            elif match := _SEGMENT_NAME.match(name):
                 numbered.setdefault(match[1], []).append(int(match[2]))
-        for worker in numbered.keys() - self._sources.keys():
-            self._find(worker) or self._find_unlocked(worker)
+        for worker, numbers in numbered.items():
+            try:
+                if numbers:
+                    self._find(worker) or self._find_unlocked(worker)
+                else:
+                    self._find(worker)
+            except OSError as exc:
+                self.unreadable(worker, exc)
         for source in self.sources:
-            self._open(source, sorted(numbered.get(source.worker, [])))
+            try:
+                self._open(source, sorted(numbered.get(source.worker, [])))
+            except OSError as exc:
+                self.unreadable(source.worker, exc)
         self._has_looked = True
+
+    def unreadable(self, worker: str, reason: OSError) -> None:
+        """One worker's files cannot be read: they wait, and hold up nobody else's."""
+        if worker not in self._unreadable:
+            logger.error("Rows of worker %s wait, as its files cannot be read: %s", worker, reason)
+        self._unreadable.add(worker)
+
+    def readable(self, worker: str) -> None:
+        self._unreadable.discard(worker)
 
     def _adopt(self) -> None:
         now = self._clock()
@@ -119,8 +148,14 @@ class Backlog:
         if look:
             self._next_look = now + LOOK_FOR_DEAD
         for source in self.sources:
-            if source.lock is None and (look or source.counts[CLOSED]):
-                source.lock = WorkerLock.take(self.directory, source.worker)
+            if source.lock is not None or not (look or source.counts[CLOSED]):
+                continue
+            if not lock_path(self.directory, source.worker).exists():
+                # Somebody removed it: a worker that lives begins anew in a moment (`refound`).
+                source.lockless_since = min(source.lockless_since, now)
+                if now - source.lockless_since < LOCKLESS:
+                    continue
+            source.lock = WorkerLock.take(self.directory, source.worker)
 
     def _find(self, worker: str) -> Source | None:
         """A worker by its lock's file; None while the file is only being made."""

@@ -67,7 +67,12 @@ class Drain:
         for source in self._backlog.sources:
             if stop():
                 return True
-            more = self._from(source) or more
+            try:
+                more = self._from(source) or more
+            except OSError as exc:
+                self._backlog.unreadable(source.worker, exc)
+            else:
+                self._backlog.readable(source.worker)
         self._unsure = self._unsure and more
         self._backlog.forget_finished()
         return more

@@ -45,6 +45,7 @@ class Ledger:
         self._spool = spool or Spool(directory)
         self._opened = time.time()
         self._next_drop_report = 0.0
+        self._next_outage_report = 0.0
         self._drops_reported = 0
 
     def record(self, row: UsageRow) -> None:
@@ -68,15 +69,22 @@ class Ledger:
     def rescue(self) -> None:
         """Find a place for rows that the disk did not take. Blocks; call it now and then."""
         self._report_drops()
+        self._spool.refound()
         if not self._spool.in_memory or not self._spool.spill():
             return
         close_old_connections()
+        taken: list[bytes] = []
         try:
             while taken := self._spool.take_memory(writer.BATCH):
                 self._store(taken)
         except DatabaseUnavailableError as exc:
             self._spool.put_back(taken)
-            logger.error("Neither disk nor database takes rows; they wait in memory: %s", exc)
+            if (now := time.monotonic()) >= self._next_outage_report:
+                self._next_outage_report = now + DROPS_EVERY
+                logger.error("Neither disk nor database takes rows; they wait in memory: %s", exc)
+        except BaseException:  # a fault in here must not cost rows
+            self._spool.put_back(taken)
+            raise
         finally:
             connection.close()
 

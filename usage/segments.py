@@ -47,7 +47,7 @@ class Segment:
     @classmethod
     def create(cls, path: Path, number: int) -> "Segment":
         """Begin a file, to append to it."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
         return cls(path, os.open(path, flags, 0o600), number)
 
     @classmethod
@@ -96,8 +96,19 @@ class Segment:
         with open(self.path, "rb") as file:
             return sum(1 for line in file if not line.isspace())
 
+    def is_in_place(self) -> bool:
+        """Whether the file still stands under its name."""
+        return _is_in_place(self.fd, self.path)
+
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _is_in_place(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def lock_path(directory: Path, worker: str) -> Path:
@@ -132,6 +143,11 @@ class WorkerLock:
             os.close(fd)
             return None
         return cls(path, fd, worker)
+
+    def is_in_place(self) -> bool:
+        """Whether the file still stands under its name: a lock on a removed one keeps nobody
+        out."""
+        return _is_in_place(self._fd, self.path)
 
     def meter(self) -> Meter:
         """The counts that are kept in the lock's file.

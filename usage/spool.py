@@ -15,17 +15,20 @@ mark after each write. A line that was too late is written again into the succes
 written twice is stored once, for the ledger keeps one row a request id.
 """
 
+import logging
 import os
 import secrets
 import threading
 from collections import deque
 from pathlib import Path
 
-from usage.meters import APPENDED, CLOSED, WAITING, Meter, pending
+from usage.meters import APPENDED, CLOSED, OFFSET, SEGMENT, WAITING, Meter, pending
 from usage.segments import Segment, WorkerLock
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 MEMORY_LINES = 10_000
+
+logger = logging.getLogger("tokenwatch.ledger")
 
 
 class Spool:
@@ -94,7 +97,7 @@ class Spool:
         """Wait for the successor of a segment; after `close`, begin as a new worker, whose lines
         are stored like a dead one's."""
         with self._changing:
-            if self._current is sealed:
+            if self._current is sealed and sealed.sealed:  # its successor may not have come about
                 try:
                     self._lock, self._meter, self._current = self._begin()
                 except OSError:
@@ -149,6 +152,32 @@ class Spool:
         self._memory.extendleft(reversed(lines))
         self._counts[WAITING] = len(self._memory)
 
+    # Where somebody removed the files
+
+    def refound(self) -> None:
+        """Begin anew where this worker's files were removed: nobody would find what is written
+        to them. What they held and was not stored is recorded again."""
+        with self._changing:
+            lost, lock, counts = self._current, self._lock, self._counts
+            if lost.sealed or (lock.is_in_place() and lost.is_in_place()):
+                return
+            lost.sealed = True
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._lock, self._meter, self._current = self._begin()
+            except OSError:
+                lost.sealed = False
+                return
+            self._counts = self._meter.counts
+        logger.error("The spool's files in %s were removed; new ones are made", self.directory)
+        if counts[SEGMENT] == lost.number:
+            lost.offset = counts[OFFSET]
+        while (batch := lost.read(MEMORY_LINES)).lines:
+            for line in batch.lines:
+                self.append(b"\n%b\n" % line)
+            lost.offset = batch.end
+        lock.release(remove=False)
+
     # The end
 
     def close(self) -> None:
@@ -165,7 +194,11 @@ class Spool:
         while lock is None:  # somebody may look into a lock that is just being made
             lock = WorkerLock.take(self.directory, f"{os.getpid()}-{secrets.token_hex(4)}")
         self._written = 0
-        return lock, lock.meter(), self._open(lock.worker, 1)
+        try:
+            return lock, lock.meter(), self._open(lock.worker, 1)
+        except OSError:  # it may be tried again and again: neither file nor descriptor stays
+            lock.release(remove=True)
+            raise
 
     def _open(self, worker: str, number: int) -> Segment:
         return Segment.create(self.directory / f"{worker}-{number:08d}.jsonl", number)

@@ -59,8 +59,11 @@ class Totals:
 
     @property
     def known_cost(self) -> Decimal | None:
-        """The cost, or None where there were requests and the price of none is known."""
-        return None if 0 < self.requests == self.unpriced else self.cost
+        """The cost, or None where nothing that costs something has a price that is known.
+
+        Failed requests cost 0 whatever the model: they do not make the others' cost known.
+        """
+        return None if self.unpriced and not self.cost else self.cost
 
     @property
     def tokens(self) -> int:

@@ -218,3 +218,47 @@ async def test_so_it_is_wherever_it_is_cancelled_during_failover(first, second, 
         assert number >= 5
         assert ledger.rows[0].attempts == 2
         await services.transport.close()
+
+
+async def test_a_client_that_leaves_before_there_is_a_connection_is_not_billed(tmp_path):
+    connected = asyncio.Event()
+
+    async def hanging(connection):
+        connected.set()
+        await asyncio.Event().wait()  # TLS is never answered
+
+    async with raw_upstream(hanging) as upstream:
+        services, ledger = services_for(upstream.url.replace("http:", "https:"), tmp_path)
+        wire = Wire(b"application/json", [BODY])
+        call = identify(wire.scope(CHAT))
+        assert call is not None
+        task = asyncio.create_task(handle(call, Client(wire.receive, wire.send), services))
+        async with asyncio.timeout(5):
+            await connected.wait()
+            wire.closed.set()
+            await task
+        (row,) = ledger.rows
+        assert (row.status_code, row.error_type) == (499, "client_disconnected")
+        assert (row.cost, row.usage_estimated, row.input_tokens) == ("0.0000000000", False, 0)
+        await services.transport.close()
+
+
+async def test_a_fault_in_the_accounting_costs_neither_the_row_nor_the_answer(
+    tmp_path, monkeypatch
+):
+    def fault(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("proxy.finish.measure", fault)
+    async with raw_upstream(whole) as upstream:
+        services, ledger = services_for(upstream.url, tmp_path)
+        wire = Wire(b"application/json", [BODY])
+        call = identify(wire.scope(CHAT))
+        assert call is not None
+        await handle(call, Client(wire.receive, wire.send), services)
+        (row,) = ledger.rows
+        assert (row.status_code, row.error_type, row.cost) == (200, "accounting_failed", None)
+        assert row.model_requested == "gpt-4o-mini"
+        assert wire.sent[0]["status"] == 200
+        assert json.loads(wire.sent[1]["body"]) == COMPLETION
+        await services.transport.close()

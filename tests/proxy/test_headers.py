@@ -1,6 +1,9 @@
 """Which headers cross the proxy."""
 
+import tracemalloc
+
 from proxy import headers
+from proxy.call import identify
 
 
 def test_everything_passes_in_order_with_duplicates():
@@ -70,3 +73,19 @@ def test_text_for_the_ledger_is_printable_and_bounded():
     assert headers.clean("x" * 300, 200) == "x" * 200
     assert headers.text({b"n": b"\xff\xfe"}, b"n", 10) == "\ufffd\ufffd"
     assert headers.text({}, b"n", 10) == ""
+
+
+def test_long_names_are_not_kept_in_memory():
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(200):
+            long = b"%d" % number + b"x" * 100_000
+            headers = [(b"x-tokenwatch-app", long), (b"user-agent", long)]
+            scope = {"method": "GET", "path": "", "raw_path": b"/openai/" + long}
+            identify({**scope, "headers": headers})
+            identify({**scope, "headers": headers[1:]})
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 2_000_000

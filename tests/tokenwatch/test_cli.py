@@ -82,6 +82,8 @@ def test_an_unknown_command_is_one_line_and_status_1(
         ["upstream", "add", "x", "--api-type", "smtp", "--base-url", "https://x"],
         ["upstream", "add", "x", "--api-type", "openai", "--base-url", "https://x", "--priority=a"],
         ["status", "--jsn"],
+        ["budget", "set", "--limit", "NaN"],
+        ["ab", "create", "x", "--split", "abc", "--model-a", "a", "--model-b", "b"],
         ["reset", "now"],
     ],
 )
@@ -148,3 +150,23 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path) -> None:
         os.close(writer)
     assert done.returncode == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["migrate", "setup-admin", "stats"])
+def test_a_database_that_does_not_answer_is_one_line_and_status_1(
+    command: str, tmp_path: Path
+) -> None:
+    url = "postgres://user:secret@127.0.0.1:1/none"
+    done = in_a_process(tmp_path, command, TOKENWATCH_DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: the database: ")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_line_and_status_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = in_a_process(tmp_path, "stats", TOKENWATCH_DATA_DIR=str(tmp_path / "file" / "below"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: TOKENWATCH_DATA_DIR cannot be used: ")
+    assert done.stderr.count("\n") == 1

@@ -15,7 +15,7 @@ from upstreams.errors import (
     Dropped,
     ResponseTimeout,
 )
-from upstreams.transport import Transport
+from upstreams.transport import CancelledBeforeSending, Transport
 
 
 @asynccontextmanager
@@ -493,3 +493,26 @@ async def test_an_answer_that_comes_before_the_body_is_read_is_heard(size):
         status, _, body = await send(made, upstream, bytes(size))
         heard.set()
     assert (status, body) == (413, b"too large")
+
+
+@pytest.mark.parametrize("overall", [0.2, 5.0])
+async def test_what_ends_before_there_is_a_connection_has_sent_nothing(overall):
+    connected = asyncio.Event()
+
+    async def hanging(connection):
+        connected.set()
+        await asyncio.Event().wait()
+
+    async with raw_upstream(hanging) as upstream, transport(overall_timeout=overall) as made:
+        url = upstream.url.replace("http:", "https:")
+        task = asyncio.create_task(made.send("POST", url, [], b"{}"))
+        if overall < 1:
+            with pytest.raises(ConnectTimeout) as timed_out:
+                await task
+            assert not timed_out.value.sent
+            return
+        async with asyncio.timeout(5):
+            await connected.wait()
+        task.cancel()
+        with pytest.raises(CancelledBeforeSending):
+            await task

@@ -28,6 +28,11 @@ def add(name: str = "z", url: str = "https://api.example", *more: str) -> str:
     return upstream("add", name, "--api-type", "openai", "--base-url", url, *more)
 
 
+def test_a_url_that_would_double_v1_is_pointed_out() -> None:
+    assert "leave /v1 out" in add("a", "https://api.example/v1/")
+    assert "/v1" not in add("b", "https://api.example/v4")
+
+
 def test_an_added_upstream_is_the_one_that_serves() -> None:
     assert "Added upstream z" in add("z", "https://api.example/v4/", "--priority", "5")
     (candidate,) = load_upstreams()

@@ -414,3 +414,23 @@ def test_reset_removes_rows_and_rollups(make_ledger, monkeypatch):
     assert reset() == ResetCounts(requests=25, rollups=9)
     assert not UsageRecord.objects.exists()
     assert not UsageRollup.objects.exists()
+
+
+def test_a_fault_while_storing_from_memory_costs_no_row(make_ledger, monkeypatch):
+    ledger = make_ledger()
+    spool = ledger._spool
+    with monkeypatch.context() as full:
+        full.setattr("usage.spool.os.write", lambda fd, data: 0)
+        ids = record(ledger, 3)
+
+        def fault(rows, *, check):
+            raise RuntimeError("a fault in another domain")
+
+        full.setattr(writer, "insert", fault)
+        with pytest.raises(RuntimeError):
+            ledger.rescue()
+    assert spool.in_memory == 3
+    ledger.rescue()
+    ledger.start()
+    assert ledger.flush(PATIENCE)
+    assert stored_ids() == ids

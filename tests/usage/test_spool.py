@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.usage.samples import usage_row
+from usage import lines
 from usage.backlog import Backlog, depth
+from usage.drain import Drain
+from usage.rows import UsageRow
 from usage.segments import Segment, WorkerLock
 from usage.spool import Spool
 
@@ -356,3 +360,91 @@ def test_a_long_line_is_read_whole(tmp_path, backlog):
     spool.append(b"\n" + b"x" * 700_000 + b"\n")
     spool.append(line(1))
     assert take_all(backlog) == [b"x" * 700_000, b"1"]
+
+
+def removed(directory):
+    for path in directory.iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("with_directory", [False, True])
+@pytest.mark.parametrize("looked_meanwhile", [False, True])
+def test_rows_whose_files_are_removed_are_recorded_again(
+    tmp_path, backlog, with_directory, looked_meanwhile
+):
+    spool = Spool(tmp_path)
+    stored = [b"1", b"2"]
+    for text in stored:
+        spool.append(b"\n%b\n" % text)
+    assert take_all(backlog) == stored
+    spool.append(line(3))
+    removed(tmp_path)
+    if with_directory:
+        tmp_path.rmdir()
+    elif looked_meanwhile:
+        stored = [b"3"] * len(take_all(backlog))
+    spool.append(line(4))
+    spool.refound()
+    spool.append(line(5))
+    assert set(take_all(backlog)) | set(stored) >= {b"3", b"4", b"5"}
+    assert spool.pending == 0
+
+
+def test_files_that_are_in_place_are_gone_on_with(tmp_path):
+    spool = Spool(tmp_path)
+    before = files(tmp_path)
+    spool.refound()
+    spool.append(line(1))
+    assert files(tmp_path) == before
+
+
+def test_a_spool_that_cannot_begin_anew_keeps_no_descriptors(tmp_path, monkeypatch):
+    spool = Spool(tmp_path)
+    spool.close()
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("usage.spool.Segment.create", refuse)
+    spool.append(line(0))
+    descriptors, names = len(os.listdir("/proc/self/fd")), files(tmp_path)
+    for number in range(20):
+        spool.append(line(number))
+    assert (len(os.listdir("/proc/self/fd")), files(tmp_path)) == (descriptors, names)
+    assert spool.in_memory == 21
+
+
+@pytest.mark.parametrize("garbage", ["1-00000000-00000001.jsonl", "2-00000000.lock"])
+def test_one_workers_unreadable_files_hold_up_nobody_else(tmp_path, backlog, garbage, caplog):
+    (tmp_path / garbage).mkdir()
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    stored: list[UsageRow] = []
+
+    def insert(rows, *, check):
+        stored.extend(rows)
+        return len(rows)
+
+    drain = Drain(backlog, insert)
+    for _ in range(3):
+        drain.round()
+        spool.append(lines.encode(usage_row()))
+    assert len(stored) == 2
+    assert backlog.depth == 1
+    assert caplog.text.count("cannot be read") == 1
+
+
+def test_a_worker_whose_lock_is_removed_is_not_taken_for_dead_at_once(tmp_path):
+    now = [0.0]
+    backlog = Backlog(tmp_path, clock=lambda: now[0])
+    spool = Spool(tmp_path)
+    spool.append(line(1))
+    assert take_all(backlog) == [b"1"]
+    (tmp_path / f"{spool.worker}.lock").unlink()
+    now[0] = 1.0
+    assert take_all(backlog) == []
+    assert len(files(tmp_path)) == 1  # the segment is still written to
+    spool.append(line(2))
+    now[0] = 10.0
+    assert take_all(backlog) == [b"2"]
+    assert files(tmp_path) == []

@@ -95,6 +95,7 @@ def test_the_average_latency_of_nothing_is_nothing():
 def test_a_cost_of_which_nothing_is_known_is_not_zero():
     assert Totals(requests=2, unpriced=2).known_cost is None
     assert Totals(requests=2, unpriced=1, cost=Decimal(1)).known_cost == 1
+    assert Totals(requests=3, errors=2, unpriced=1).known_cost is None  # the failed ones cost 0
     assert Totals().known_cost == 0
 
 

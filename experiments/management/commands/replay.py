@@ -30,7 +30,7 @@ PATIENCE = replay.STALE_AFTER + 4
 
 
 class Command(TokenWatchCommand):
-    help = "Send stored prompts to another model and compare."
+    help = "Send stored prompts to another model; compare cost, latency, answers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--source-model", help="whose stored prompts")

@@ -74,6 +74,11 @@ class Command(TokenWatchCommand):
             f"Added upstream {upstream.name} ({upstream.api_type}, {upstream.base_url}, "
             f"priority {upstream.priority}, {_credential(upstream)}{state})."
         )
+        if upstream.base_url.endswith("/v1"):
+            self.say(
+                "Its URL ends in /v1, and so will what is appended to it (/v1/...): leave /v1 out, "
+                "unless your SDKs' base URLs end before it."
+            )
         if not own and not upstream.forward_client_credential:
             self.say(
                 "It gets no credential, as clients' keys are for another host. Give it one in "
