@@ -9,9 +9,13 @@ from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.usage.samples import usage_row
 from tokenwatch import policy
-from usage import prices_admin  # noqa: F401 - registers the sheet
-from usage.models import ModelPrice, UsageRollup
+from usage import (
+    prices_admin,  # noqa: F401 - registers the sheet
+    writer,
+)
+from usage.models import ModelPrice
 from usage.pricebook import load_price_book
 
 pytestmark = pytest.mark.django_db
@@ -24,15 +28,9 @@ def text(response):
 
 
 def used_without_a_price(model, requests=3, days_ago=1):
-    start = (timezone.now() - timedelta(days=days_ago)).replace(minute=0, second=0, microsecond=0)
-    UsageRollup.objects.create(
-        key=f"{model}-{days_ago}"[:32],
-        bucket_start=start,
-        bucket_seconds=UsageRollup.HOUR,
-        model=model,
-        requests=requests + 1,
-        unpriced=requests,
-    )
+    at = (timezone.now() - timedelta(days=days_ago)).timestamp()
+    rows = [usage_row(model_used=model, created_at=at, cost=None) for _ in range(requests)]
+    writer.insert([*rows, usage_row(model_used=model, created_at=at)], check=False)
 
 
 def make(pattern="gpt-4o", price="2.5", output="10", **options):
