@@ -17,7 +17,6 @@ from routing import rules
 from upstreams.candidates import DIRECT, Candidate, Route, Target, plan
 from upstreams.dialects.estimate import prompt_tokens
 from upstreams.dialects.requests import offers_tools
-from upstreams.errors import NoUpstream
 
 
 class TodaysCost(Protocol):
@@ -37,14 +36,16 @@ class Decision:
     """What becomes of a request, before its budgets are asked."""
 
     targets: Sequence[Target]
-    """Never empty."""
+    """Empty only where there is a problem."""
     rule: rules.Route | None = None
     assignment: Assignment | None = None
+    problem: str = ""
+    """Why nobody can be asked."""
 
     @property
     def model(self) -> str:
-        """The model that is asked for first."""
-        return self.targets[0].model
+        """The model that is asked for first; empty where none is."""
+        return self.targets[0].model if self.targets else ""
 
 
 class CallFacts:
@@ -103,11 +104,7 @@ class CallFacts:
 def decide(
     call: Call, snapshot: Snapshot, today: TodaysCost, health: Health, now: float
 ) -> Decision:
-    """Decide for one request; ``now`` is on the monotonic clock.
-
-    Raises:
-        NoUpstream: none of those that may serve can.
-    """
+    """Decide for one request; ``now`` is on the monotonic clock."""
     candidates = snapshot.upstreams[call.api_type]
     rule = snapshot.rules.decide(CallFacts(call, today)) if snapshot.rules.rules else None
     assignment = None
@@ -125,13 +122,14 @@ def decide(
     route = _route(call, snapshot, rule, assignment)
     waiting = health.waiting(candidates, now)
     targets = plan(candidates, route, call.model, waiting=waiting, number=point_of(call))
+    problem = ""
     if not targets:
-        raise NoUpstream(
+        problem = (
             f"the routing rule {rule.rule_name!r} names upstreams of which none can serve"
             if rule is not None and route.upstreams and candidates
             else f"every upstream for /{call.api_type} has a problem, see the admin"
         )
-    return Decision(targets, rule, assignment)
+    return Decision(targets, rule, assignment, problem)
 
 
 def _route(
