@@ -170,7 +170,11 @@ class Ending:
 
     def _decided(self, decision: Decision) -> str:
         """What the columns do not tell of a decision, as compact JSON; empty where nothing was
-        decided. `proxy.recorded` puts it into words."""
+        decided. `proxy.recorded` puts it into words.
+
+        Of each budget: name, unit, units reserved (0 where it only counts), units spent then,
+        and limit.
+        """
         found: dict[str, Any] = {}
         if decision.rule is not None:
             found["rule"] = decision.rule.rule_id
@@ -178,13 +182,7 @@ class Ending:
             found["order"] = [_place(target, decision.model) for target in decision.targets]
         if self.asked:
             found["budgets"] = [
-                {
-                    "name": spec.name,
-                    "unit": spec.unit,
-                    "reserved" if spec.blocks else "counted": need,
-                    "spent": spent,
-                    "limit": spec.limit,
-                }
+                (spec.name, spec.unit, need if spec.action == "block" else 0, spent, spec.limit)
                 for spec, spent, need in self.asked
             ]
         if (refusal := self.refusal) is not None:

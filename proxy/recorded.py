@@ -94,6 +94,7 @@ def _tested(row: Row) -> Stage:
 
 def _budgeted(found: Mapping[str, Any]) -> Stage:
     budgets, refused = found.get("budgets", []), found.get("refused")
+    budgets = [dict(zip(_BUDGET, one, strict=False)) for one in budgets]
     facts = {"refused": refused, "budgets": budgets}
     reasons = [_budget(one) for one in budgets]
     if more := found.get("more_budgets"):
@@ -107,10 +108,14 @@ def _budgeted(found: Mapping[str, Any]) -> Stage:
     return Stage("budgets", said, tuple(reasons), facts)
 
 
+_BUDGET = ("name", "unit", "reserved", "spent", "limit")
+"""As `Ending` writes them down."""
+
+
 def _budget(one: Mapping[str, Any]) -> str:
-    what = "reserved" if "reserved" in one else "counted"
-    spent = f"spent {_of(one, 'spent')} of {_of(one, 'limit')} before"
-    return f"{one.get('name')}: {what} {_of(one, what)} by estimate; {spent}"
+    reserved = one.get("reserved")
+    what = f"reserved {_of(one, 'reserved')}" if reserved else "counts, and does not block"
+    return f"{one.get('name')}: {what}; spent before: {_of(one, 'spent')} of {_of(one, 'limit')}"
 
 
 def _of(found: Mapping[str, Any], name: str) -> str:
