@@ -34,6 +34,10 @@ BUDGETS = (
 """They block, match every request, and are never used up: by name, by pattern and in tokens."""
 
 
+POLICIES = "from bench.policies import make; make()"
+"""For a process that runs under the instance's environment."""
+
+
 def ledger_rows(data_dir: Path) -> int:
     """Count the rows where TokenWatch wrote them, not by what it says."""
     uri = f"file:{data_dir / 'tokenwatch.sqlite3'}?mode=ro"
@@ -48,12 +52,13 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
         service("bench.upstream", core=cores.load) as upstream,
         service("bench.bare", "--upstream", upstream, core=cores.proxy) as bare,
     ):
-        directories = [data_dir / "plain", data_dir / "budgeted"]
-        instance, budgeted = (made(directory, upstream, cores) for directory in directories)
+        directories = [data_dir / name for name in ("plain", "budgeted", "ruled")]
+        instance, budgeted, ruled = (made(directory, upstream, cores) for directory in directories)
         for options in BUDGETS:
             budgeted.manage("budget", "set", *options)
-        with instance, budgeted, console.status("starting") as status:
-            figures = Bench(plan, bare, instance, budgeted, cores.load, status.update).run()
+        ruled.manage("shell", "--verbosity", "0", "-c", POLICIES)
+        with instance, budgeted, ruled, console.status("starting") as status:
+            figures = Bench(plan, bare, instance, budgeted, ruled, cores.load, status.update).run()
             figures.rows = sum(map(ledger_rows, directories))
     return figures
 

@@ -104,6 +104,8 @@ class Figures:
     """Rows in its ledger after them."""
     budgets: list[Pair[LoadResult]] = field(default_factory=list)
     """TokenWatch without budgets in the place of the bare pass-through."""
+    rules: list[Pair[LoadResult]] = field(default_factory=list)
+    """Likewise without rules and A/B tests."""
 
 
 def ratio(pairs: list[Pair[LoadResult]]) -> float:
@@ -117,8 +119,8 @@ def added(pairs: list[Pair[LoadResult]], pick: Callable[[LoadResult], float]) ->
 
 
 class Bench:
-    """Runs the plan against a bare pass-through, a TokenWatch, and one with budgets, all of
-    which run already."""
+    """Runs the plan against a bare pass-through, a TokenWatch, one with budgets and one with
+    rules and A/B tests, all of which run already."""
 
     def __init__(
         self,
@@ -126,6 +128,7 @@ class Bench:
         bare: str,
         instance: Instance,
         budgeted: Instance,
+        ruled: Instance,
         load_core: int,
         progress: Progress,
     ) -> None:
@@ -133,6 +136,7 @@ class Bench:
         self._bare = bare
         self._instance = instance
         self._budgeted = budgeted
+        self._ruled = ruled
         self._core = load_core
         self._progress = progress
         self.figures = Figures()
@@ -146,7 +150,8 @@ class Bench:
         """
         plan, figures = self._plan, self.figures
         self._closed_loop("small bodies", figures.small, plan.small, CONNECTIONS, "small")
-        self._budgets()
+        self._policies("budgets", figures.budgets, self._budgeted)
+        self._policies("rules and tests", figures.rules, self._ruled)
         self._closed_loop("large bodies", figures.large, plan.large, CONNECTIONS, "large")
         self._closed_loop("1 connection", figures.single, plan.single, 1, "small")
         self._closed_loop("16 connections", figures.sixteen, plan.sixteen, 16, "small")
@@ -181,19 +186,19 @@ class Bench:
             exchange=exchange,
         )
 
-    def _budgets(self) -> None:
-        """Without budgets and with three of them, in turns, each with its rows written out."""
+    def _policies(self, name: str, into: list[Pair[LoadResult]], other: Instance) -> None:
+        """Without any and with them, in turns, each with its rows written out."""
         count = self._plan.small
         warmup = count // 10
         for number in range(self._plan.rounds):
-            self._progress(f"budgets, round {number + 1} of {self._plan.rounds}")
+            self._progress(f"{name}, round {number + 1} of {self._plan.rounds}")
             results = []
-            for instance in (self._instance, self._budgeted):
+            for instance in (self._instance, other):
                 url = instance.run.proxy_url
                 results.append(self._requests(url, count, warmup, CONNECTIONS, "small"))
                 self.figures.answered += count + warmup
                 instance.drain(DRAIN_SECONDS)
-            self.figures.budgets.append(Pair(*results))
+            into.append(Pair(*results))
 
     def _streams(self, url: str) -> StreamResult:
         plan = self._plan
