@@ -17,7 +17,7 @@ from proxy.explain import World
 from proxy.snapshot import Policies
 from tokenwatch.conf import Config
 from upstreams.health import Health
-from upstreams.store import left_out
+from upstreams.store import left_out, load_health
 from usage.today import TodaysCost
 
 PATHS = {"anthropic": "v1/messages", "openai": "v1/chat/completions"}
@@ -29,7 +29,7 @@ def world(config: Config, api_type: str, at: float) -> World:
     policies = Policies(config)
     policies.read()
     health = Health(config)
-    health.load()
+    health.heard_of(load_health())
     today = TodaysCost(lambda: policies.snapshot.rules.needs_cost, lambda: 0, now=lambda: at)
     today.refresh()
     return World(
