@@ -229,6 +229,7 @@ class UsageRecordAdmin(ModelAdmin):
                     "cache_similarity",
                     "cache_note",
                     "cache_entry",
+                    "decision",
                 )
             },
         ),

@@ -23,7 +23,7 @@ _OURS = ("app", "tag", "session")
 
 
 class Command(TokenWatchCommand):
-    help = "Show what is decided for a request and why: an imagined one, or one in the ledger."
+    help = "Show what is decided for a request, imagined or in the ledger, and why."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("request_id", nargs="?", help="a request in the ledger")
