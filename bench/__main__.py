@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import report
-from bench.measure import FULL, QUICK, Bench, Figures, Plan
+from bench.measure import FULL, QUICK, Bench, Figures, Others, Plan
 from bench.processes import BenchError, Cores, service
 from demo.instance import Instance, InstanceError
 
@@ -33,6 +33,10 @@ BUDGETS = (
     ("--limit", "1000000", "--app", "*"),
 )
 """They block, match every request, and are never used up: by name, by pattern and in tokens."""
+
+
+POLICIES = "from bench.policies import make; make()"
+"""For a process that runs under the instance's environment."""
 
 
 def ledger_rows(data_dir: Path) -> int:
@@ -50,17 +54,18 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
         service("bench.bare", "--upstream", upstream, core=cores.proxy) as bare,
         service("bench.collector", core=cores.load) as collector,
     ):
-        directories = [data_dir / name for name in ("plain", "budgeted", "telling")]
+        directories = [data_dir / name for name in ("plain", "budgeted", "ruled", "telling")]
         telling = {"OTEL_ENABLED": "true", "OTEL_ENDPOINT": collector}
-        instance, budgeted, teller = (
+        instance, budgeted, ruled, teller = (
             made(directory, upstream, cores, settings)
-            for directory, settings in zip(directories, ({}, {}, telling), strict=True)
+            for directory, settings in zip(directories, ({}, {}, {}, telling), strict=True)
         )
         for options in BUDGETS:
             budgeted.manage("budget", "set", *options)
-        with instance, budgeted, teller, console.status("starting") as status:
-            bench = Bench(plan, bare, instance, budgeted, teller, cores.load, status.update)
-            figures = bench.run()
+        ruled.manage("shell", "--verbosity", "0", "-c", POLICIES)
+        with instance, budgeted, ruled, teller, console.status("starting") as status:
+            others = Others(budgeted, ruled, teller)
+            figures = Bench(plan, bare, instance, others, cores.load, status.update).run()
             figures.rows = sum(map(ledger_rows, directories))
     return figures
 

@@ -104,8 +104,10 @@ class Figures:
     """Rows in its ledger after them."""
     budgets: list[Pair[LoadResult]] = field(default_factory=list)
     """TokenWatch without budgets in the place of the bare pass-through."""
+    rules: list[Pair[LoadResult]] = field(default_factory=list)
+    """Likewise without rules and A/B tests."""
     telemetry: list[Pair[LoadResult]] = field(default_factory=list)
-    """TokenWatch without OpenTelemetry in the place of the bare pass-through."""
+    """Likewise without OpenTelemetry."""
 
 
 def ratio(pairs: list[Pair[LoadResult]]) -> float:
@@ -118,25 +120,31 @@ def added(pairs: list[Pair[LoadResult]], pick: Callable[[LoadResult], float]) ->
     return median([pick(pair.tokenwatch) - pick(pair.bare) for pair in pairs])
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """TokenWatches that are measured beside the plain one."""
+
+    budgeted: Instance
+    ruled: Instance
+    telling: Instance
+
+
 class Bench:
-    """Runs the plan against a bare pass-through, a TokenWatch, one with budgets, and one that
-    tells a collector, all of which run already."""
+    """Runs the plan against a bare pass-through and TokenWatches that all run already."""
 
     def __init__(
         self,
         plan: Plan,
         bare: str,
         instance: Instance,
-        budgeted: Instance,
-        telling: Instance,
+        others: Others,
         load_core: int,
         progress: Progress,
     ) -> None:
         self._plan = plan
         self._bare = bare
         self._instance = instance
-        self._budgeted = budgeted
-        self._telling = telling
+        self._others = others
         self._core = load_core
         self._progress = progress
         self.figures = Figures()
@@ -150,8 +158,9 @@ class Bench:
         """
         plan, figures = self._plan, self.figures
         self._closed_loop("small bodies", figures.small, plan.small, CONNECTIONS, "small")
-        self._beside("budgets", figures.budgets, self._budgeted)
-        self._beside("telemetry", figures.telemetry, self._telling)
+        self._beside("budgets", figures.budgets, self._others.budgeted)
+        self._beside("rules and tests", figures.rules, self._others.ruled)
+        self._beside("telemetry", figures.telemetry, self._others.telling)
         self._closed_loop("large bodies", figures.large, plan.large, CONNECTIONS, "large")
         self._closed_loop("1 connection", figures.single, plan.single, 1, "small")
         self._closed_loop("16 connections", figures.sixteen, plan.sixteen, 16, "small")

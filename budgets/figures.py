@@ -49,9 +49,20 @@ def statuses(budgets: Iterable[Budget], now: datetime) -> list[BudgetStatus]:
     """How the budgets stand at a moment, in their order."""
     known = list(budgets)
     specs = {budget.pk: spec_of(budget) for budget in known}
-    periods = {pk: spec.at(now.timestamp()) for pk, spec in specs.items()}
-    counters = _counters(periods)
-    return [_status(specs[b.pk], periods[b.pk], counters.get(b.pk), active=b.active) for b in known]
+    at = now.timestamp()
+    found = spent_and_leased(specs.values(), at)
+    return [_status(specs[b.pk], at, *found[b.pk], active=b.active) for b in known]
+
+
+def spent_and_leased(specs: Iterable[BudgetSpec], at: float) -> dict[int, tuple[int, int]]:
+    """Units of each budget in its period at a moment, in seconds since the epoch; by its id."""
+    periods = {spec.id: (spec, spec.at(at)) for spec in specs}
+    counters = _counters({pk: period for pk, (_, period) in periods.items()})
+    # A budget that no worker has seen yet has no counter: the ledger knows.
+    return {
+        pk: counters[pk] if pk in counters else (spent_in(spec, period), 0)
+        for pk, (spec, period) in periods.items()
+    }
 
 
 def _counters(periods: dict[int, Period]) -> dict[int, tuple[int, int]]:
@@ -66,9 +77,5 @@ def _counters(periods: dict[int, Period]) -> dict[int, tuple[int, int]]:
     }
 
 
-def _status(
-    spec: BudgetSpec, period: Period, counter: tuple[int, int] | None, *, active: bool
-) -> BudgetStatus:
-    # A budget that no worker has seen yet has no counter: the ledger knows.
-    spent, leased = counter if counter is not None else (spent_in(spec, period), 0)
-    return BudgetStatus(spec, active, period, spent, max(0, leased))
+def _status(spec: BudgetSpec, at: float, spent: int, leased: int, *, active: bool) -> BudgetStatus:
+    return BudgetStatus(spec, active, spec.at(at), spent, max(0, leased))

@@ -59,11 +59,16 @@ class BudgetSpec:
 
     def shown(self, units: int) -> str:
         """An amount for people: ``$1.50``, ``1,200 tokens``."""
-        if self.unit == "tokens":
-            return f"{units:,} tokens"
-        dollars, rest = divmod(abs(units), PER_DOLLAR)
-        places = f"{rest:010d}".rstrip("0").ljust(2, "0")
-        return f"{'-' if units < 0 else ''}${dollars:,}.{places}"
+        return shown(self.unit, units)
+
+
+def shown(unit: str, units: int) -> str:
+    """Units of ``usd`` or ``tokens`` for people."""
+    if unit == "tokens":
+        return f"{units:,} tokens"
+    dollars, rest = divmod(abs(units), PER_DOLLAR)
+    places = f"{rest:010d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if units < 0 else ''}${dollars:,}.{places}"
 
 
 class ScopeIndex:

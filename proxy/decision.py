@@ -5,7 +5,7 @@ upstreams are. `explain-request` calls the same functions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Protocol
@@ -14,10 +14,10 @@ from experiments.assign import KINDS, Assignment
 from proxy.call import Call
 from proxy.snapshot import Snapshot
 from routing import rules
+from routing.targets import Split
 from upstreams.candidates import DIRECT, Candidate, Route, Target, plan
 from upstreams.dialects.estimate import prompt_tokens
 from upstreams.dialects.requests import offers_tools
-from upstreams.errors import NoUpstream
 
 
 class TodaysCost(Protocol):
@@ -37,14 +37,16 @@ class Decision:
     """What becomes of a request, before its budgets are asked."""
 
     targets: Sequence[Target]
-    """Never empty."""
+    """Empty only where there is a problem."""
     rule: rules.Route | None = None
     assignment: Assignment | None = None
+    problem: str = ""
+    """Why nobody can be asked."""
 
     @property
     def model(self) -> str:
-        """The model that is asked for first."""
-        return self.targets[0].model
+        """The model that is asked for first; empty where none is."""
+        return self.targets[0].model if self.targets else ""
 
 
 class CallFacts:
@@ -103,11 +105,7 @@ class CallFacts:
 def decide(
     call: Call, snapshot: Snapshot, today: TodaysCost, health: Health, now: float
 ) -> Decision:
-    """Decide for one request; ``now`` is on the monotonic clock.
-
-    Raises:
-        NoUpstream: none of those that may serve can.
-    """
+    """Decide for one request; ``now`` is on the monotonic clock."""
     candidates = snapshot.upstreams[call.api_type]
     rule = snapshot.rules.decide(CallFacts(call, today)) if snapshot.rules.rules else None
     assignment = None
@@ -125,40 +123,38 @@ def decide(
     route = _route(call, snapshot, rule, assignment)
     waiting = health.waiting(candidates, now)
     targets = plan(candidates, route, call.model, waiting=waiting, number=point_of(call))
+    problem = ""
     if not targets:
-        raise NoUpstream(
+        problem = (
             f"the routing rule {rule.rule_name!r} names upstreams of which none can serve"
             if rule is not None and route.upstreams and candidates
             else f"every upstream for /{call.api_type} has a problem, see the admin"
         )
-    return Decision(targets, rule, assignment)
+    return Decision(targets, rule, assignment, problem)
 
 
 def _route(
     call: Call, snapshot: Snapshot, rule: rules.Route | None, assignment: Assignment | None
 ) -> Route:
     """What rule and test say together, as the choice of upstreams wants it."""
-    route = DIRECT
-    if rule is not None:
-        route = Route(rule.model, rule.fallbacks, _of_this_api(call, snapshot, rule))
-    if assignment is not None:
-        route = replace(route, model=assignment.model)
+    model = assignment.model if assignment is not None else rule.model if rule is not None else ""
+    fallbacks = rule.fallbacks if rule is not None else ()
     if call.data is None:  # a body that is not read cannot be given another model
-        route = replace(route, model="", fallbacks=())
-    return route
+        model, fallbacks = "", ()
+    upstreams = _of_this_api(call, snapshot, rule) if rule is not None and rule.upstreams else ()
+    if not (model or fallbacks or upstreams):
+        return DIRECT
+    return Route(model, fallbacks, upstreams)
 
 
-def _of_this_api(
-    call: Call, snapshot: Snapshot, rule: rules.Route
-) -> tuple[tuple[str, float], ...]:
+def _of_this_api(call: Call, snapshot: Snapshot, rule: rules.Route) -> Split:
     """The upstreams that a rule names. One that names only upstreams of the other API says
     nothing of this one; one whose upstreams cannot serve is not read as "any"."""
-    named = tuple((name, float(weight)) for name, weight in rule.upstreams)
-    if not named:
-        return ()
     here = {one.name for one in snapshot.upstreams[call.api_type]}
+    if any(name in here for name, _ in rule.upstreams):
+        return rule.upstreams
     elsewhere = {one.name for found in snapshot.upstreams.values() for one in found} - here
-    return () if all(name in elsewhere for name, _ in named) else named
+    return () if all(name in elsewhere for name, _ in rule.upstreams) else rule.upstreams
 
 
 def point_of(call: Call) -> float:

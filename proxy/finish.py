@@ -8,10 +8,16 @@ whoever sends the last bytes of an answer after it has sent nothing that can be 
 import contextlib
 import logging
 import time
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
+
+import orjson
 
 from access.limiter import Ticket
 from budgets.accounts import Reservation
+from budgets.refusals import Refusal
+from budgets.scopes import BudgetSpec
 from budgets.settlement import units_of
 from experiments.prompt_spool import PromptSpool
 from proxy.accounting import NOTHING, measure
@@ -23,13 +29,17 @@ from proxy.tap import Tap
 from tokenwatch.telemetry.context import Journey
 from tokenwatch.telemetry.facts import Finished
 from tokenwatch.tokens import TokenUsage
-from upstreams.candidates import Candidate
+from upstreams.candidates import Candidate, Target
 from upstreams.dialects.base import Answer
 from usage.rows import UsageRow
 
 ZERO = Decimal(0)
 
 LOG_LENGTH = 500
+DECISION_LENGTH = 1000
+
+Asked = tuple[BudgetSpec, int, int]
+"""A budget that was asked: what was spent of it then, and what the request might use. Units."""
 
 UNMEASURED = "accounting_failed"
 """The error type of rows that a fault in the accounting left without figures."""
@@ -44,6 +54,7 @@ class Ending:
     """What becomes of a request: filled in as it goes, recorded by `finish`."""
 
     __slots__ = (
+        "asked",
         "attempt_log",
         "attempts",
         "call",
@@ -55,6 +66,7 @@ class Ending:
         "model",
         "notices",
         "overhead",
+        "refusal",
         "reservation",
         "reserved",
         "row",
@@ -94,6 +106,10 @@ class Ending:
         """Where rate limits count it."""
         self.unrecorded = False
         """Nobody knows who sent it, so it gets no row: strangers must not fill the ledger."""
+        self.asked: Iterable[Asked] = ()
+        """The budgets that the reservation was made with."""
+        self.refusal: Refusal | None = None
+        """A budget's."""
         self.notices: list[tuple[bytes, bytes]] = []
         """Headers that tell of budgets near their limits."""
         telemetry = services.telemetry
@@ -107,7 +123,7 @@ class Ending:
     def decided(self, decision: Decision) -> None:
         """Note what was decided; the model is the first that will be asked for."""
         self.decision = decision
-        self.model = decision.model
+        self.model = decision.model or self.call.model
 
     def finish(self) -> UsageRow:
         """Record the request; a second call changes nothing."""
@@ -207,6 +223,7 @@ class Ending:
             if decision.assignment is not None:
                 row.ab_test = decision.assignment.test
                 row.ab_variant = decision.assignment.variant
+            row.decision = self._decided(decision)
         if self.attempt_log:
             row.attempt_log = self.attempt_log[:LOG_LENGTH]
         if asked != call.model:
@@ -248,6 +265,36 @@ class Ending:
         )
         self.services.telemetry.finished(finished)
 
+    def _decided(self, decision: Decision) -> str:
+        """What the columns do not tell of a decision, as compact JSON; empty where nothing was
+        decided. `proxy.recorded` puts it into words.
+
+        Of each budget: name, unit, units reserved (0 where it only counts), units spent then,
+        and limit.
+        """
+        found: dict[str, Any] = {}
+        if decision.rule is not None:
+            found["rule"] = decision.rule.rule_id
+        if len(decision.targets) > 1:
+            found["order"] = [_place(target, decision.model) for target in decision.targets]
+        if self.asked:
+            found["budgets"] = [
+                (spec.name, spec.unit, need if spec.action == "block" else 0, spent, spec.limit)
+                for spec, spent, need in self.asked
+            ]
+        if (refusal := self.refusal) is not None:
+            found["refused"] = {
+                "by": refusal.spec.name,
+                "code": refusal.code,
+                "unit": refusal.spec.unit,
+                "needed": refusal.needed,
+                "spent": refusal.spent,
+                "limit": refusal.spec.limit,
+            }
+        if not found and decision.assignment is None and not decision.problem:
+            return ""
+        return _compact({"policy": self.services.policies.snapshot.version, **found})
+
     def _settle(self, row: UsageRow, reservation: Reservation) -> None:
         usd, tokens = units_of(row, "usd"), units_of(row, "tokens")
         row.holds = reservation.settle(usd, tokens)
@@ -276,3 +323,22 @@ class Ending:
             service_tier=answer.service_tier if answer is not None else "",
             speed=answer.speed if answer is not None else "",
         )
+
+
+def _place(target: Target, model: str) -> str:
+    """A target as the decision's order names it: the upstream, with its model where it is not
+    the first that is asked for."""
+    name = target.candidate.name
+    return name if target.model == model else f"{name} {target.model}"
+
+
+def _compact(found: dict[str, Any]) -> str:
+    """JSON that fits its column; of long lists, the ends are left out and counted."""
+    text = orjson.dumps(found).decode()
+    for name in ("budgets", "order"):
+        listed = found.get(name, [])
+        while len(text) > DECISION_LENGTH and listed:
+            listed.pop()
+            found[f"more_{name}"] = found.get(f"more_{name}", 0) + 1
+            text = orjson.dumps(found).decode()
+    return text

@@ -10,36 +10,27 @@ How it fails: whatever ends an attempt closes its connection and tells the upstr
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-
-import orjson
+from dataclasses import dataclass
 
 from proxy import headers as fields
 from proxy.bodies import asking_for_usage, with_model
 from proxy.call import Call
 from proxy.client import Client, ClientGone
-from proxy.decoding import Undecodable, decoder_for
 from proxy.finish import Ending
+from proxy.heads import first_bytes, read_first
 from proxy.services import Services
-from proxy.sse import EventSplitter, data_of
 from tokenwatch.conf import Config
 from upstreams.asked import Body
 from upstreams.candidates import Candidate, Target
 from upstreams.dialects.credentials import query_without_key, replaced
-from upstreams.dialects.errors import failing_status
 from upstreams.errors import UpstreamError
-from upstreams.failures import Failure, of_error, of_status, of_stream_error
+from upstreams.failures import Failure, of_error
 from upstreams.transport import Exchange
 
 AskAgain = Callable[[Call, Target, Services, Ending], Awaitable[bool]]
 """Whether the request's budgets allow it to go to this target instead."""
-
-HEAD_HELD_BYTES = 64 * 1024
-HEAD_HELD_SECONDS = 15.0
-"""How long a stream's head waits for its first event while comments and pings come: clients
-have timeouts of their own."""
 
 
 async def forward(
@@ -59,102 +50,168 @@ async def forward(
     if client.gone:  # it left while its body was read: the provider need not hear of it
         forget_cancellation()
         raise ClientGone
-    config, health = services.config, services.health
-    began = now = time.monotonic()
-    target, rest = targets[0], list(targets[1:]) if len(targets) > 1 else []
-    seconds, whole_time = target.candidate.overall_timeout or config.overall_timeout, True
-    while True:
-        breaker = health.of(target.candidate)
-        probe = breaker.begin(now)
-        hold = bool(rest) and ending.attempts + 1 < config.max_attempts
-        exchange: Exchange | None = None
-        error: UpstreamError | None = None
+    began = time.monotonic()
+    way = _Way(call, client, services, ending, began, list(targets[1:]), ask_again)
+    target = targets[0]
+    seconds = target.candidate.overall_timeout or services.config.overall_timeout
+    attempt = _Attempt(way, target, began, seconds, whole_time=True)
+    while (failure := await attempt.made()) is not None:
+        following = await attempt.followed_up(failure)
+        if following is None:
+            return await attempt.last()
+        attempt = following
+    return attempt.answered()
+
+
+@dataclass(slots=True)
+class _Way:
+    """One request on its way: what all of its attempts have in common."""
+
+    call: Call
+    client: Client
+    services: Services
+    ending: Ending
+    began: float
+    rest: list[Target]
+    """Those that have not been tried."""
+    ask_again: AskAgain
+
+
+class _Attempt:
+    """The request at one target."""
+
+    __slots__ = ("_began", "_error", "_exchange", "_probe", "_seconds", "_target", "_way", "_whole")
+
+    def __init__(
+        self, way: _Way, target: Target, began: float, seconds: float, *, whole_time: bool
+    ) -> None:
+        """``seconds``: how long it may take; ``whole_time``: that is all that the upstream gets."""
+        self._way = way
+        self._target = target
+        self._began = began
+        self._seconds = seconds
+        self._whole = whole_time
+        self._probe = False
+        self._exchange: Exchange | None = None
+        self._error: UpstreamError | None = None
+
+    async def made(self) -> Failure | None:
+        """Send the request and read the answer's first bytes; why it is none.
+
+        The connection stays open where there is an answer, though a failed one.
+        """
+        services, candidate = self._way.services, self._target.candidate
+        breaker = services.health.of(candidate)
+        self._probe = breaker.begin(self._began)
         try:
-            url, headers, body = _prepared(call, target, client, config, ending)
-            exchange = await services.transport.send(
-                call.method,
-                url,
-                headers,
-                body,
-                connect_timeout=target.candidate.connect_timeout,
-                overall_timeout=seconds,
-            )
-            ending.upstream_status = exchange.status
-            if exchange.status < 400 and not hold:  # nearly all
-                exchange.first = await exchange.chunk()
-                ending.first_byte = time.monotonic()
-                failure = None
-            else:
-                failure = await _first_bytes(exchange, services, ending, hold=hold)
+            failure = await self._sent()
         except UpstreamError as exc:
-            error = exc
-            ending.sent = exc.sent
-            whole_time = whole_time and not call.streams_body
-            failure = of_error(
-                exc, on_read_timeout=config.failover_on_read_timeout, whole_time=whole_time
-            )
+            failure = self._failed(exc)
         except BaseException:
-            if exchange is not None:
-                exchange.close()
-            breaker.abandoned(probe=probe)
+            self._close()
+            breaker.abandoned(probe=self._probe)
             raise
-        if failure is None:
-            if breaker.succeeded(now, probe=probe):
-                health.closed(target.candidate, breaker, now)
-            assert exchange is not None
-            return exchange
+        if failure is None and breaker.succeeded(self._began, probe=self._probe):
+            services.health.closed(candidate, breaker, self._began)
+        return failure
+
+    async def _sent(self) -> Failure | None:
+        way, target = self._way, self._target
+        config, ending = way.services.config, way.ending
+        hold = bool(way.rest) and ending.attempts + 1 < config.max_attempts
+        url, headers, body = _prepared(way.call, target, way.client, config, ending)
+        self._exchange = exchange = await way.services.transport.send(
+            way.call.method,
+            url,
+            headers,
+            body,
+            connect_timeout=target.candidate.connect_timeout,
+            overall_timeout=self._seconds,
+        )
+        ending.upstream_status = exchange.status
+        if exchange.status < 400 and not hold:  # nearly all
+            exchange.first = await exchange.chunk()
+            ending.first_byte = time.monotonic()
+            return None
+        return await first_bytes(exchange, way.services, ending, hold=hold)
+
+    def _failed(self, exc: UpstreamError) -> Failure:
+        way = self._way
+        self._error = exc
+        way.ending.sent = exc.sent
+        return of_error(
+            exc,
+            on_read_timeout=way.services.config.failover_on_read_timeout,
+            whole_time=self._whole and not way.call.streams_body,
+        )
+
+    async def followed_up(self, failure: Failure) -> "_Attempt | None":
+        """What comes after this attempt, whose connection is then closed; None if nothing does."""
+        way, candidate = self._way, self._target.candidate
         failed_at = time.monotonic()
-        health.failed(target.candidate, failure, failed_at, probe=probe)
-        try:
-            _log(ending, target.candidate, failure)
-            if ending.journey is not None:
-                ending.journey.failed(failure.reason, ending.upstream_status, failed_at)
-            following = None
-            if failure.fails_over and not client.upload_begun:
-                if failure.unreachable:  # nor would it be for another model
-                    rest = [one for one in rest if one.candidate is not target.candidate]
-                following = await _following(
-                    call, rest, services, ending, failed_at - began, ask_again
-                )
-            if following is None:
-                if error is not None:
-                    raise error
-                assert exchange is not None
-                if ending.first_byte is None:
-                    await _read_first(exchange, ending)
-                kept, exchange = exchange, None
-                return kept
-        finally:
-            if exchange is not None:
-                exchange.close()
-        call.waited += failed_at - now
+        way.services.health.failed(candidate, failure, failed_at, probe=self._probe)
+        _log(way.ending, candidate, failure)
+        if way.ending.journey is not None:
+            way.ending.journey.failed(failure.reason, way.ending.upstream_status, failed_at)
+        target = None
+        if failure.fails_over and not way.client.upload_begun:
+            if failure.unreachable:  # nor would it be for another model
+                way.rest = [one for one in way.rest if one.candidate is not candidate]
+            try:
+                target = await _following(way, failed_at - way.began)
+            except BaseException:
+                self._close()
+                raise
+        if target is None:
+            return None
+        self._close()
+        way.call.waited += failed_at - self._began
         now = time.monotonic()
-        target = following
-        seconds, whole_time = _time_for(target.candidate, config, now - began)
+        seconds, whole = _time_for(target.candidate, way.services.config, now - way.began)
+        return _Attempt(way, target, now, seconds, whole_time=whole)
+
+    async def last(self) -> Exchange:
+        """The failed answer of the last attempt, as the client gets it.
+
+        Raises:
+            UpstreamError: there was none.
+        """
+        if self._error is not None:
+            self._close()
+            raise self._error
+        exchange = self.answered()
+        if self._way.ending.first_byte is None:
+            try:
+                await read_first(exchange, self._way.ending)
+            except BaseException:
+                self._close()
+                raise
+        return exchange
+
+    def answered(self) -> Exchange:
+        assert self._exchange is not None
+        return self._exchange
+
+    def _close(self) -> None:
+        if self._exchange is not None:
+            self._exchange.close()
 
 
-async def _following(
-    call: Call,
-    rest: list[Target],
-    services: Services,
-    ending: Ending,
-    elapsed: float,
-    ask_again: AskAgain,
-) -> Target | None:
+async def _following(way: _Way, elapsed: float) -> Target | None:
     """Take the next target that there is time, an attempt and money for; None if there is none.
 
     Breakers may have opened since the targets were put in order.
     """
-    config = services.config
-    if ending.attempts >= config.max_attempts:
+    services, rest = way.services, way.rest
+    if way.ending.attempts >= services.config.max_attempts:
         return None
     while rest:
         waiting = services.health.waiting([one.candidate for one in rest], time.monotonic())
         target = next((one for one in rest if one.candidate.key not in waiting), rest[0])
         rest.remove(target)
-        if _time_for(target.candidate, config, elapsed)[0] <= 0:
+        if _time_for(target.candidate, services.config, elapsed)[0] <= 0:
             continue
-        if await ask_again(call, target, services, ending):
+        if await way.ask_again(way.call, target, services, way.ending):
             return target
     return None
 
@@ -214,92 +271,6 @@ def _usage_request(call: Call, body: bytes | None, config: Config) -> bytes | No
     assert body is not None
     assert call.data is not None
     return asking_for_usage(body, call.data)
-
-
-async def _first_bytes(
-    exchange: Exchange, services: Services, ending: Ending, *, hold: bool
-) -> Failure | None:
-    """Read the answer as far as it takes to know that it is one; why it is none.
-
-    Raises:
-        UpstreamError: it breaks off before that.
-    """
-    status = exchange.status
-    assert ending.candidate is not None
-    failure = None
-    if status >= 400:
-        failure = of_status(
-            status,
-            exchange.headers,
-            own_credential=ending.candidate.credential != "",
-            at=time.time(),
-            cool_downs=services.health.cool_downs,
-        )
-        if failure is not None and hold:
-            return failure  # its body is for nobody, unless this was the last
-    first_byte = await _read_first(exchange, ending)
-    if hold and status == 200 and services.config.failover_on_stream_error:
-        return await _stream_failure(exchange, first_byte + HEAD_HELD_SECONDS)
-    return failure
-
-
-async def _read_first(exchange: Exchange, ending: Ending) -> float:
-    exchange.first = await exchange.chunk()
-    ending.first_byte = now = time.monotonic()
-    return now
-
-
-async def _stream_failure(exchange: Exchange, deadline: float) -> Failure | None:
-    """Whether a stream begins with an error; reads it up to its first event."""
-    content_type = fields.first(exchange.headers, b"content-type")
-    if not content_type.lower().startswith(b"text/event-stream"):
-        return None
-    encoding = fields.first(exchange.headers, b"content-encoding")
-    try:
-        decoder = decoder_for(encoding) if encoding else None
-    except Undecodable:
-        return None
-    splitter = EventSplitter()
-    parts: list[bytes] = []
-    size = 0
-    chunk = exchange.first
-    while chunk:
-        parts.append(chunk)
-        size += len(chunk)
-        try:
-            events = splitter.feed(decoder.feed(chunk) if decoder else chunk)
-        except Undecodable:
-            break
-        told = next((data for event in events if (data := _says(event))), b"")
-        if told:
-            exchange.first = b"".join(parts)
-            status = _status_of(told)
-            return of_stream_error(status) if status else None
-        if size > HEAD_HELD_BYTES or time.monotonic() > deadline:
-            break
-        chunk = await exchange.chunk()
-    exchange.first = b"".join(parts)
-    status = _status_of(data_of(splitter.rest()))  # a last event without its blank line
-    return of_stream_error(status) if status and not chunk else None
-
-
-def _says(event: bytes) -> bytes:
-    """The data of an event; empty for comments and pings."""
-    data = data_of(event)
-    return b"" if data == b"{}" or _PING.fullmatch(data) else data
-
-
-_PING = re.compile(rb'\{\s*"type"\s*:\s*"ping"[^{}]*\}')
-
-
-def _status_of(data: bytes) -> int:
-    if b"error" not in data:
-        return 0
-    try:
-        obj = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return 0
-    return failing_status(obj) if isinstance(obj, dict) else 0
 
 
 def _log(ending: Ending, candidate: Candidate, failure: Failure) -> None:

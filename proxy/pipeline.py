@@ -27,7 +27,7 @@ from proxy.services import Services
 from proxy.snapshot import Snapshot
 from tokenwatch.conf import Config
 from upstreams.candidates import Target
-from upstreams.errors import UpstreamError
+from upstreams.errors import NoUpstream, UpstreamError
 from upstreams.transport import CancelledBeforeSending, Exchange
 
 MODEL_SOUGHT_IN = 64 * 1024
@@ -48,10 +48,12 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         tag(call, snapshot)
         decision = decide(call, snapshot, services.today, services.health, time.monotonic())
         ending.decided(decision)
+        if decision.problem:
+            raise NoUpstream(decision.problem)
         targets = permitted(call, decision.targets)
         ending.model = targets[0].model
         if ending.ticket is not None and ending.ticket.counts_tokens and call.method in GATED:
-            limit_tokens(ending.ticket, _expected(call, targets[0], services)[1])
+            limit_tokens(ending.ticket, expected(call, targets[0], services)[1])
         accounts = budget_gate(call, ending.model, snapshot, services, ending)
         if accounts:
             await reserve(call, targets[0], accounts, services, ending)
@@ -75,7 +77,7 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         message = "The request body did not arrive within TOKENWATCH_OVERALL_TIMEOUT."
         await refuse(ending, client, 408, "request_timeout", message)
     except Refused as exc:
-        refused = exc.refusal
+        refused = ending.refusal = exc.refusal
         await refuse(
             ending,
             client,
@@ -163,13 +165,14 @@ async def reserve(
     Raises:
         Refused: one of them does not leave as much.
     """
-    usd, tokens = _expected(call, target, services)
+    usd, tokens = expected(call, target, services)
     needs = [max(1, tokens if a.spec.unit == "tokens" else usd) for a in accounts]
     held = await services.desk.reserve(accounts, needs)
     if isinstance(held, Refusal):
         raise Refused(held)
     ending.reservation = held
     ending.reserved = usd
+    ending.asked = [(a.spec, a.known_spent, need) for a, need in zip(accounts, needs, strict=True)]
 
 
 async def ask_again(call: Call, target: Target, services: Services, ending: Ending) -> bool:
@@ -182,7 +185,7 @@ async def ask_again(call: Call, target: Target, services: Services, ending: Endi
     if not snapshot.budgets.specs:
         return True
     if ending.reservation is not None:
-        if target.model == ending.model and _expected(call, target, services)[0] <= ending.reserved:
+        if target.model == ending.model and expected(call, target, services)[0] <= ending.reserved:
             return True
         ending.reservation.settle(0, 0)
         ending.reservation = None
@@ -194,7 +197,7 @@ async def ask_again(call: Call, target: Target, services: Services, ending: Endi
     return True
 
 
-def _expected(call: Call, target: Target, services: Services) -> tuple[int, int]:
+def expected(call: Call, target: Target, services: Services) -> tuple[int, int]:
     """What a target may cost: units of a dollar, and tokens."""
     habits, prices = services.habits, services.policies.snapshot.prices
     usage = expected_usage(call.dialect, call.endpoint, call.data, target.model, habits)

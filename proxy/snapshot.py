@@ -81,10 +81,7 @@ class Policies:
     def refresh(self) -> None:
         """Replace the snapshot if the version has changed."""
         try:
-            # Read first: a change between the two reads is then found by the next check.
-            version = policy.current()
-            if version != self.snapshot.version:
-                self.snapshot = self._load(version)
+            self.read()
         except Error as exc:  # InterfaceError is no DatabaseError
             connection.close()
             if not self._failing:
@@ -95,6 +92,17 @@ class Policies:
             if self._failing:
                 logger.warning("policies are read again")
             self._failing = False
+
+    def read(self) -> None:
+        """The same, for whoever wants to hear of a failure.
+
+        Raises:
+            Error: the database's.
+        """
+        # Read first: a change between the two reads is then found by the next check.
+        version = policy.current()
+        if version != self.snapshot.version:
+            self.snapshot = self._load(version)
 
     def _load(self, version: int) -> Snapshot:
         return Snapshot(

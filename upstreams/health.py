@@ -157,11 +157,15 @@ class Health:
         """Take over what is known of upstreams that are not well. Call it in a thread, before
         the first request."""
         try:
-            self._known = {(c.api_type, c.upstream): c for c in store.load_health()}
+            self.heard_of(store.load_health())
         except Error as exc:
             logger.error("The upstreams' health cannot be read: %s", _line(exc))
         finally:
             connection.close()  # the calling thread's own
+
+    def heard_of(self, changes: Iterable[Change]) -> None:
+        """Take over what others have found out, for upstreams that this worker has not met."""
+        self._known = {(change.api_type, change.upstream): change for change in changes}
 
     def start(self, transport: Transport, candidates: Callable[[], Candidates]) -> None:
         """Begin to probe. Call it in the event loop."""

@@ -80,6 +80,13 @@ def gets_clients_key(upstream: Upstream) -> bool:
     return all(urlsplit(url).netloc.lower() == host for url in urls)
 
 
+def left_out(api_type: str) -> dict[str, str]:
+    """The upstreams of an api type that serve no request, by name, and why."""
+    rows = Upstream.objects.filter(api_type=api_type).order_by("priority", "name")
+    found = {one.name: "disabled" if not one.enabled else candidate_of(one).problem for one in rows}
+    return {name: why for name, why in found.items() if why}
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How an upstream is, as far as the database knows."""

@@ -178,6 +178,7 @@ class UsageRecordAdmin(ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     actions = None
     list_fullwidth = True
+    change_form_outer_after_template = "admin/usage/decision.html"
     fieldsets = (
         (None, {"fields": ("request_id", "created_at", "source_app", "session_id", "feature_tag")}),
         ("Request", {"fields": ("api_type", "method", "endpoint", "model_requested", "stream")}),

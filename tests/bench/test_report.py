@@ -19,9 +19,8 @@ def figures(*, share: float = 0.95, growth: float = 1.0, rows: int = 500, lost: 
     stream = StreamResult(200, 1000, 0, 1.0, Spread(0.5, 2.0, 3.0))
     through = StreamResult(200, 1000 - lost, lost, 1.0, Spread(0.6, 4.9, 6.0))
     memory = Memory({100: Resident(50.0, 60.0), 200: Resident(50.0 + growth, 90.0)}, 900.0)
-    return Figures(
-        pairs, pairs, pairs, pairs, [Pair(stream, through)], memory, 500, rows, pairs, pairs
-    )
+    streams = [Pair(stream, through)]
+    return Figures(pairs, pairs, pairs, pairs, streams, memory, 500, rows, pairs, pairs, pairs)
 
 
 def line(measured: list[Line], start: str) -> Line:
@@ -32,6 +31,7 @@ def test_what_meets_its_target_says_so() -> None:
     measured = lines(figures())
     assert line(measured, "requests/s, small").difference == "0.95 ×"
     assert line(measured, "requests/s, three").bare == "1,000 without"
+    assert line(measured, "requests/s, 200 rules").difference == "0.95 ×"
     assert line(measured, "latency p99, 1 ").difference == "+1.50 ms"
     assert line(measured, "delay per event p99").target == "≤ 5.00 ms"
     assert [line.what for line in measured if line.met is False] == []
