@@ -40,6 +40,8 @@ class World:
     health: Health
     desk: StillDesk
     today: TodaysCost
+    telemetry: None = None
+    """What is only imagined is not told."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Upstreams of the request's api type that serve nothing, and why."""
 

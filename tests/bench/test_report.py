@@ -40,10 +40,7 @@ def test_what_meets_its_target_says_so() -> None:
 def test_what_misses_its_target_says_so() -> None:
     missed = lines(figures(share=0.5, growth=6.0, rows=499, lost=3))
     assert [line.what.partition(",")[0] for line in missed if line.met is False] == [
-        "requests/s",
-        "requests/s",
-        "requests/s",
-        "requests/s",
+        *["requests/s"] * 5,
         "events lost",
         "own memory after 200 requests",
         "rows lost of 500 answers",
