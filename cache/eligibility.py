@@ -15,7 +15,7 @@ KINDS = frozenset({"chat", "completions", "responses", "messages", "embeddings"}
 _TTL = re.compile(r"ttl=([0-9]{1,10})")
 _FREE_CHOICES = frozenset({"auto", "none"})
 _MEDIA = re.compile(
-    rb'"(?:type|modalities)"\s*:\s*\[?\s*"[^"]*(?:image|audio|file|document|video)'
+    rb'"type"\s*:\s*"[^"]*(?:image|audio|file|document|video)'
     rb'|"(?:image_url|input_audio|file_id|file_data|image|file)"\s*:'
 )
 _CLIENT_TOOLS = ("bash_", "text_editor_", "memory_", "custom", "function")
@@ -156,6 +156,7 @@ def _exact_only(kind: str, body: bytes, data: JSON) -> str:
         return "stored by the provider"
     if data.get("previous_response_id"):
         return "goes on from a stored response"
-    if data.get("audio") or _MEDIA.search(body):
+    spoken = data.get("audio") or data.get("modalities") not in (None, ["text"])
+    if spoken or _MEDIA.search(body):
         return "files, images or audio"
     return ""

@@ -34,12 +34,12 @@ CALLER = frozenset(
         b"x-api-key",
         b"api-key",
         b"x-goog-api-key",
-        b"cookie",
         b"openai-organization",
         b"openai-project",
     }
 )
-"""Headers that say who asks. Nobody is answered with what another credential was told."""
+"""Headers that say who asks. Nobody is answered with what another credential was told. A cookie
+says so only where none of these is there: providers' front ends set new ones all the time."""
 
 ANSWER_PREFIXES = (b"anthropic-", b"openai-", b"x-goog-")
 """Headers by which providers choose versions and features of an answer. Others (traces, SDK
@@ -97,10 +97,17 @@ def _context(asked: Asked) -> list[bytes]:
         asked.query.encode(),
         asked.route.encode(),
         b"stream" if asked.stream else b"whole",
+        b"named" if isinstance(asked.data.get("model"), str) else b"nameless",
     ]
+    fixed = len(parts)
+    cookies: list[bytes] = []
     for name, value in asked.headers:
         if name in CALLER or name.startswith(ANSWER_PREFIXES):
             parts += (name, value)
+        elif name == b"cookie":
+            cookies += (name, value)
+    if cookies and CALLER.isdisjoint(parts[fixed::2]):
+        parts += cookies
     return parts
 
 
@@ -109,7 +116,7 @@ def _without(data: JSON, kind: str) -> JSON:
     ignored = IGNORED[kind]
     kept = {name: value for name, value in data.items() if name not in ignored}
     if isinstance(kept.get("model"), str):
-        kept["model"] = True  # that there is one
+        del kept["model"]
     return kept
 
 
