@@ -54,9 +54,16 @@ class CacheDesk:
     """Make it in the worker, after any fork. All but the thread is the event loop's."""
 
     def __init__(
-        self, *, answer_bytes: int, timeout: float, tier: SemanticTier | None = None
+        self,
+        *,
+        answer_bytes: int,
+        timeout: float,
+        tier: SemanticTier | None = None,
+        serves: bool = True,
     ) -> None:
-        """``answer_bytes`` bounds what is kept in memory; ``timeout`` is in seconds."""
+        """``answer_bytes`` bounds what is kept in memory; ``timeout`` is in seconds; a cache that
+        does not serve only says what it would have served."""
+        self.serves = serves
         self.memory = Memory(answer_bytes)
         self.tier = tier
         self.timeout = timeout

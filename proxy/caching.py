@@ -186,9 +186,13 @@ async def look_up(
     if entry is None and cache.knows(key):
         entry = await cache.load(key, now)
     if entry is not None and _is_young(entry, verdict, now):
+        if not cache.serves:
+            ending.cache_note = "shadow: exact"
+            stage.take_off(key, shared=False)
+            return stage
         await _serve(call, client, ending, cache, entry, "exact")
         return None
-    alone = not config.cache_single_flight
+    alone = not config.cache_single_flight or not cache.serves
     if not alone:
         flight = cache.flights.get((key, call.fields.get(b"accept-encoding", b"")))
         if flight is not None and flight.shared:
@@ -250,6 +254,9 @@ async def _similar(stage: Stage, now: float) -> bool:
         ending.cache_note = f"semantic: {found.reason}{distance}"
         return False
     entry = await cache.load_id(found.entry_id, now, deadline)
+    if entry is not None and not cache.serves:
+        ending.cache_note = f"shadow: semantic {found.distance:.4f}"
+        return False
     if entry is None or not _is_young(entry, stage.verdict, now):
         if entry is None and time.monotonic() < deadline:
             cache.forget(found.entry_id)

@@ -13,6 +13,7 @@ from access.store import LastUsed
 from budgets.desk import Desk
 from budgets.estimate import Habits
 from cache.desk import CacheDesk
+from cache.mode import OFF, SHADOW, mode_of
 from cache.semantic import SemanticTier
 from cache.semantic import Settings as SemanticSettings
 from experiments.prompt_spool import PromptSpool
@@ -62,7 +63,7 @@ class Services:
             if config.store_prompts
             else None
         )
-        self.cache = _cache(config) if config.caching != "off" else None
+        self.cache = _cache(config) if mode_of(config) != OFF else None
         self.keeper = Keeper(config.spool_dir)
         self.telemetry = _telemetry(config, self.health.worker)
         self._upkeep: asyncio.Task[None] | None = None
@@ -162,6 +163,7 @@ def _cache(config: Config) -> CacheDesk:
         answer_bytes=config.cache_answers_mb * 1024 * 1024,
         timeout=config.cache_timeout_ms / 1000,
         tier=semantic,
+        serves=mode_of(config) != SHADOW,
     )
 
 

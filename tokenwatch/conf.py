@@ -247,11 +247,6 @@ class Config:
         return self.data_dir / "limits"
 
     @property
-    def caching(self) -> str:
-        """``off``, ``shadow`` or ``on``: the mode, which goes before the older switch."""
-        return self.cache_mode or ("on" if self.cache_enabled else "off")
-
-    @property
     def spool_dir(self) -> Path:
         """Where answered requests wait for the database."""
         return self.data_dir / "spool"

@@ -14,13 +14,14 @@ from cache import store
 from cache.desk import CacheDesk
 from cache.entries import CacheEntry
 from tests.cache.entries import entry
+from tests.cache.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @asynccontextmanager
-async def desks(count=1, *, timeout=5.0, memory=10**6):
-    made = [CacheDesk(answer_bytes=memory, timeout=timeout) for _ in range(count)]
+async def desks(count=1, *, budget=5.0):
+    made = [CacheDesk(answer_bytes=10**6, timeout=budget) for _ in range(count)]
     for one in made:
         await one.start()
     try:
@@ -38,12 +39,6 @@ async def in_thread(function, *arguments, **options):
             connection.close()
 
     return await asyncio.to_thread(run)
-
-
-async def until(reached):
-    async with asyncio.timeout(10):
-        while not reached():
-            await asyncio.sleep(0.01)
 
 
 async def test_what_one_worker_stored_another_finds():
@@ -95,9 +90,7 @@ async def test_what_is_cleared_is_gone_in_every_worker():
         await until(lambda: second.knows(one.key) and second.knows(other.key))
         assert await second.load(one.key, time.time())
         assert await in_thread(store.clear, now=datetime.now(UTC), app="x") == 1
-        await until(
-            lambda: not any(desk.get(one.key, time.time()) for desk in (first, second))
-        )
+        await until(lambda: not any(desk.get(one.key, time.time()) for desk in (first, second)))
         assert first.get(other.key, time.time())
         # An answer from before that comes only now is not kept either.
         first.put(one)
@@ -115,7 +108,7 @@ async def test_a_slow_database_is_a_miss_within_the_budget(monkeypatch, caplog):
         return entry()
 
     monkeypatch.setattr(store, "by_key", slow)
-    async with desks(timeout=0.01) as (cache,):
+    async with desks(budget=0.01) as (cache,):
         began = time.monotonic()
         assert await cache.load(entry().key, time.time()) is None
         assert time.monotonic() - began < 5

@@ -3,12 +3,14 @@
 import asyncio
 import gzip
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from proxy.caching import SINGLE_FLIGHT
+from tests.cache.waiting import until
 from tests.fakes import STREAM_HEAD, answer, chunked, raw_upstream
 from tests.proxy import streams
 from tests.proxy.serving import running
@@ -201,17 +203,11 @@ async def stream_of_length(connection):
 async def test_what_is_not_a_whole_good_answer_is_never_served_again(script, tmp_path):
     async with site(script, tmp_path, max_attempts=1) as made:
         for number in (1, 2):
-            with contextlib_suppress():
+            with suppress(httpx.RemoteProtocolError):
                 await made.ask(body={**BODY, "stream": "stream" in script.__name__})
             assert made.asked == number
         assert len(made.cache.memory) == 0
     assert [row.cache_tier for row in made.rows] == ["", ""]
-
-
-def contextlib_suppress():
-    from contextlib import suppress
-
-    return suppress(httpx.RemoteProtocolError)
 
 
 @pytest.mark.parametrize(
@@ -262,19 +258,13 @@ async def test_ttl_bounds_the_age_of_what_is_kept_and_of_what_is_served(tmp_path
         await made.ask(headers={"X-TokenWatch-Cache": "ttl=5"})
         (entry,) = made.cache.memory._entries.values()
         assert entry.expires_at == entry.created_at + 5
-        made.cache.memory.put(replace_(entry, created_at=entry.created_at - 4))
+        made.cache.memory.put(replace(entry, created_at=entry.created_at - 4))
         assert said(await made.ask(headers={"X-TokenWatch-Cache": "ttl=3"}))[""] == "MISS"
         await made.ask(headers={"X-TokenWatch-Cache": "no-cache, ttl=999999999"})
         (entry,) = made.cache.memory._entries.values()
         assert entry.expires_at == entry.created_at + 86400
-        made.cache.memory.put(replace_(entry, expires_at=entry.created_at))
+        made.cache.memory.put(replace(entry, expires_at=entry.created_at))
         assert said(await made.ask())[""] == "MISS"
-
-
-def replace_(entry, **changes):
-    from dataclasses import replace
-
-    return replace(entry, **changes)
 
 
 @pytest.mark.parametrize(
@@ -322,9 +312,8 @@ def held(release, *parts):
 
 async def waiting(made, count):
     """Wait until so many requests follow another."""
-    async with asyncio.timeout(5):
-        while sum(flight.followers for flight in made.cache.flights.values()) < count:
-            await asyncio.sleep(0)
+    flights = made.cache.flights
+    await until(lambda: sum(flight.followers for flight in flights.values()) == count)
 
 
 async def test_a_hundred_identical_requests_are_one_upstream_call(tmp_path):
@@ -384,9 +373,7 @@ async def test_followers_get_the_stream_as_it_comes(tmp_path):
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_leader_leaves_and_the_followers_still_get_the_answer(stream, tmp_path):
     release = asyncio.Event()
-    parts = (
-        (STREAM_HEAD, chunked(*streams.OPENAI_UNASKED)) if stream else (answer(ANSWER, JSON),)
-    )
+    parts = (STREAM_HEAD, chunked(*streams.OPENAI_UNASKED)) if stream else (answer(ANSWER, JSON),)
     body = {**BODY, "stream": stream}
     async with site(held(release, *parts), tmp_path) as made:
         leader = asyncio.create_task(made.ask(body=body))
@@ -395,9 +382,7 @@ async def test_the_leader_leaves_and_the_followers_still_get_the_answer(stream, 
         await waiting(made, 3)
         leader.cancel()
         (flight,) = made.cache.flights.values()
-        async with asyncio.timeout(5):
-            while not flight.on_abandoned.__self__.gone:
-                await asyncio.sleep(0)
+        await until(lambda: flight.on_abandoned.__self__.gone)
         release.set()
         answers = await asyncio.gather(*followers)
         last = await made.ask(body=body)
@@ -424,9 +409,7 @@ async def test_when_all_have_left_the_provider_is_told_to_stop(tmp_path):
         await waiting(made, 1)
         (flight,) = made.cache.flights.values()
         leader.cancel()
-        async with asyncio.timeout(5):
-            while not flight.on_abandoned.__self__.gone:
-                await asyncio.sleep(0)
+        await until(lambda: flight.on_abandoned.__self__.gone)
         assert not made.upstream.left.is_set()
         follower.cancel()
         async with asyncio.timeout(5):

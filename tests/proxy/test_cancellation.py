@@ -12,6 +12,7 @@ from cache.desk import CacheDesk
 from proxy.call import identify
 from proxy.client import Client
 from proxy.pipeline import handle
+from tests.cache.waiting import until
 from tests.fakes import STREAM_HEAD, answer, chunked, raw_upstream
 from tests.proxy import streams
 from tests.proxy.serving import services_for
@@ -295,11 +296,8 @@ async def test_a_follower_that_is_cancelled_has_one_row_and_leaves_the_flight(tm
             release.clear()
             cache.memory.remove_where(lambda _: True)
             wire = Wire(b"application/json", [BODY])
-            leader = asyncio.create_task(
-                handle(chat(), Client(wire.receive, wire.send), services)
-            )
-            while not cache.flights:
-                await asyncio.sleep(0)
+            leader = asyncio.create_task(handle(chat(), Client(wire.receive, wire.send), services))
+            await until(lambda: cache.flights)
             (flight,) = cache.flights.values()
             asyncio.get_running_loop().call_later(0.005, release.set)
             reached, follower = await cached(chat(), services, number)
