@@ -27,7 +27,7 @@ class CacheEntry(models.Model):
     service_tier = models.CharField(max_length=50, blank=True)
     finish_reason = models.CharField(max_length=50, blank=True)
     cost = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True)
-    size = models.BigIntegerField(help_text="Bytes.")
+    size_bytes = models.BigIntegerField()
     semantic = models.BooleanField(default=False, help_text="Similar prompts may find it.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

@@ -1,5 +1,6 @@
 """One kept answer as plain values, and which answers are fit to be kept. Pure."""
 
+import re
 from dataclasses import dataclass
 
 from tokenwatch.tokens import TokenUsage
@@ -59,6 +60,16 @@ class Entry:
     @property
     def size(self) -> int:
         return len(self.body) + OVERHEAD
+
+
+_CALLS_TOOL = re.compile(
+    rb'"type"\s*:\s*"[a-z_]*(?:_call|_use|_call_output)"|"(?:tool_calls|function_call)"\s*:\s*[\[{]'
+)
+
+
+def calls_tool(body: bytes) -> bool:
+    """Whether an answer, whole or as events, asks for a tool (or only seems to)."""
+    return _CALLS_TOOL.search(body) is not None
 
 
 def is_fit(*, status: int, kind: str, complete: bool, error_type: str, finish_reason: str) -> bool:

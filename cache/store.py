@@ -105,7 +105,7 @@ def _row(entry: Entry) -> list[Any]:
             if entry.cost is not None
             else None
         ),
-        "size": entry.size,
+        "size_bytes": entry.size,
         "semantic": bool(entry.partition),
         "created_at": created,
         "expires_at": ops.adapt_datetimefield_value(_moment(entry.expires_at)),
@@ -241,7 +241,7 @@ def prune(now: datetime, most_bytes: int, go_on: Always = lambda: True) -> int:
     semantic_sql.delete_expired(now)
     CacheClearing.objects.filter(created_at__lt=now - CLEARINGS_KEPT).delete()
     while go_on():
-        totals = CacheEntry.objects.aggregate(entries=Count("id"), size=Sum("size"))
+        totals = CacheEntry.objects.aggregate(entries=Count("id"), size=Sum("size_bytes"))
         excess = (totals["size"] or 0) - most_bytes
         surplus = totals["entries"] - MOST_ENTRIES
         if excess <= 0 and surplus <= 0:
@@ -253,7 +253,7 @@ def prune(now: datetime, most_bytes: int, go_on: Always = lambda: True) -> int:
 def _least_used(excess: int, surplus: int) -> list[str]:
     """The entries unused for longest, until so many bytes and entries are covered."""
     chosen: list[str] = []
-    rows = CacheEntry.objects.order_by("last_used_at", "id").values_list("request_id", "size")
+    rows = CacheEntry.objects.order_by("last_used_at", "id").values_list("request_id", "size_bytes")
     for request_id, size in rows[:BATCH]:
         if excess <= 0 and surplus <= 0:
             break
@@ -313,7 +313,7 @@ def stored() -> list[Stored]:
         .values("model")
         .annotate(
             count=Count("id"),
-            bytes=Sum("size"),
+            bytes=Sum("size_bytes"),
             served=Sum("hits"),
             oldest=Min("created_at"),
             newest=Max("created_at"),

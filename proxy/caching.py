@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cache import keys
 from cache.desk import CacheDesk
 from cache.eligibility import Verdict, judge
-from cache.entry import LARGEST, Entry, is_fit
+from cache.entry import LARGEST, Entry, calls_tool, is_fit
 from cache.flights import Flight, FlightFailed
 from cache.outcomes import Found
 from proxy import headers as fields
@@ -110,7 +110,8 @@ class Stage:
         body = self._body() if fit else None
         if body is None:
             return None
-        compared = self.compared
+        # What a tool is asked to do hangs on each word.
+        compared = None if calls_tool(body) else self.compared
         return Entry(
             key=self.keyed.key(ending.model),
             request_id=call.request_id,
