@@ -35,6 +35,9 @@ BUDGETS = (
 """They block, match every request, and are never used up: by name, by pattern and in tokens."""
 
 
+CACHE = {"CACHE_ENABLED": "true", "CACHE_SEMANTIC": "false"}
+
+
 def ledger_rows(data_dir: Path) -> int:
     """Count the rows where TokenWatch wrote them, not by what it says."""
     uri = f"file:{data_dir / 'tokenwatch.sqlite3'}?mode=ro"
@@ -60,6 +63,13 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
             budgeted.manage("budget", "set", *options)
         with instance, budgeted, teller, console.status("starting") as status:
             bench = Bench(plan, bare, instance, budgeted, teller, cores.load, status.update)
+        directories = [data_dir / "plain", data_dir / "budgeted", data_dir / "cached"]
+        instance, budgeted = (made(directory, upstream, cores) for directory in directories[:2])
+        cached = made(directories[2], upstream, cores, CACHE)
+        for options in BUDGETS:
+            budgeted.manage("budget", "set", *options)
+        with instance, budgeted, cached, console.status("starting") as status:
+            bench = Bench(plan, bare, instance, budgeted, cached, cores.load, status.update)
             figures = bench.run()
             figures.rows = sum(map(ledger_rows, directories))
     return figures
@@ -70,6 +80,17 @@ def made(data_dir: Path, upstream: str, cores: Cores, settings: Mapping[str, str
     data_dir.mkdir()
     instance = Instance(
         data_dir, upstream, settings=settings, affinity={cores.proxy}, stdout=subprocess.DEVNULL
+def made(
+    data_dir: Path, upstream: str, cores: Cores, settings: Mapping[str, str] | None = None
+) -> Instance:
+    """A TokenWatch with an empty database."""
+    data_dir.mkdir()
+    instance = Instance(
+        data_dir,
+        upstream,
+        affinity={cores.proxy},
+        stdout=subprocess.DEVNULL,
+        settings=settings,
     )
     instance.manage("migrate", "--verbosity", "0")
     return instance

@@ -14,17 +14,30 @@ from bench.stats import Spread
 from bench.target import LoadError, Target, check_status
 from bench.wire import BodyReader, Head, WireError, read_head
 
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
 
 class Job:
     """What the connections of one run share: requests left to send, samples, the outcome."""
 
     def __init__(self, target: Target, exchange: payloads.Exchange, requests: int) -> None:
-        self.wire = target.request(exchange.request)
+        self._wire = target.request(exchange.request)
+        self._number = time.time_ns() // 1000 if payloads.VARIES in exchange.request else None
         self.answer = exchange.answer
         self.left = requests
         self.samples: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open = requests
+
+    @property
+    def wire(self) -> bytes:
+        """The next request; where they vary, one that never was before."""
+        if self._number is None:
+            return self._wire
+        self._number += 1
+        number = (self._number & (1 << 48) - 1).to_bytes(6, "big").hex()
+        # In letters: long numbers are another matter to whoever compares requests.
+        return self._wire.replace(payloads.VARIES, number.translate(_LETTERS).encode())
 
     def take(self) -> bool:
         """Claim one request to send."""

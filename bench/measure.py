@@ -106,6 +106,10 @@ class Figures:
     """TokenWatch without budgets in the place of the bare pass-through."""
     telemetry: list[Pair[LoadResult]] = field(default_factory=list)
     """TokenWatch without OpenTelemetry in the place of the bare pass-through."""
+    hits: list[Pair[LoadResult]] = field(default_factory=list)
+    """One request again and again, answered from the cache."""
+    misses: list[Pair[LoadResult]] = field(default_factory=list)
+    """Requests of which none is like another, without and with the cache."""
 
 
 def ratio(pairs: list[Pair[LoadResult]]) -> float:
@@ -129,6 +133,7 @@ class Bench:
         instance: Instance,
         budgeted: Instance,
         telling: Instance,
+        cached: Instance,
         load_core: int,
         progress: Progress,
     ) -> None:
@@ -137,6 +142,7 @@ class Bench:
         self._instance = instance
         self._budgeted = budgeted
         self._telling = telling
+        self._cached = cached
         self._core = load_core
         self._progress = progress
         self.figures = Figures()
@@ -152,6 +158,8 @@ class Bench:
         self._closed_loop("small bodies", figures.small, plan.small, CONNECTIONS, "small")
         self._beside("budgets", figures.budgets, self._budgeted)
         self._beside("telemetry", figures.telemetry, self._telling)
+        self._budgets()
+        self._cache()
         self._closed_loop("large bodies", figures.large, plan.large, CONNECTIONS, "large")
         self._closed_loop("1 connection", figures.single, plan.single, 1, "small")
         self._closed_loop("16 connections", figures.sixteen, plan.sixteen, 16, "small")
@@ -199,6 +207,31 @@ class Bench:
                 self.figures.answered += count + warmup
                 instance.drain(DRAIN_SECONDS)
             into.append(Pair(*results))
+
+    def _cache(self) -> None:
+        """Hits against the bare pass-through; misses without and with the cache, in turns."""
+        count = self._plan.small
+        warmup = count // 10
+        urls = {
+            "bare": self._bare,
+            "without": self._instance.run.proxy_url,
+            "cached": self._cached.run.proxy_url,
+        }
+        rounds = [
+            (self.figures.hits, "small", ("bare", "cached")),
+            (self.figures.misses, "varied", ("without", "cached")),
+        ]
+        for number in range(self._plan.rounds):
+            self._progress(f"cache, round {number + 1} of {self._plan.rounds}")
+            for into, exchange, sides in rounds:
+                results = []
+                for side in sides:
+                    load = self._requests(urls[side], count, warmup, CONNECTIONS, exchange)
+                    results.append(load)
+                    self.figures.answered += (count + warmup) * (side != "bare")
+                    self._instance.drain(DRAIN_SECONDS)
+                    self._cached.drain(DRAIN_SECONDS)
+                into.append(Pair(*results))
 
     def _streams(self, url: str) -> StreamResult:
         plan = self._plan

@@ -23,7 +23,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import Error, close_old_connections, connection
+from django.db import DataError, Error, IntegrityError, close_old_connections, connection
 
 from cache import store
 from cache.entry import Entry
@@ -35,6 +35,9 @@ from cache.store import Clearing
 QUEUED_BYTES = 64 * 1024 * 1024
 BATCH = 200
 TICK = 0.2
+REST = 20.0
+"""After a batch, so many times its own time for the event loop: writing takes no more than a
+twentieth of the interpreter. What comes faster waits, and is dropped where there is no room."""
 LONGEST_PAUSE = 5.0
 REFRESH_EVERY = 1.0
 TOUCH_EVERY = 2.0
@@ -85,6 +88,8 @@ class CacheDesk:
         self._busy = False
         self._failing = False
         self._pause = TICK
+        self._rest = 0.0
+        self._hurry = False
         self._next: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
 
@@ -196,11 +201,15 @@ class CacheDesk:
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything is written that was put; False on a time-out (seconds)."""
+        self._hurry = True
         self._wake.set()
-        with self._idle:
-            return self._idle.wait_for(
-                lambda: not (self._queue or self._used or self._busy), timeout
-            )
+        try:
+            with self._idle:
+                return self._idle.wait_for(
+                    lambda: not (self._queue or self._used or self._busy), timeout
+                )
+        finally:
+            self._hurry = False
 
     # --- The thread ----------------------------------------------------------------------
 
@@ -216,19 +225,19 @@ class CacheDesk:
     def _run(self) -> None:
         try:
             while True:
-                hurry = self._wake.is_set()
                 self._wake.clear()
-                more = self._step(hurry=hurry)
+                more = self._step(hurry=self._hurry or self._stopping.is_set())
                 if self._stopping.is_set() and (not more or self._failing):
                     break
-                if not more:
-                    self._wake.wait(self._pause)
+                if not (more and (self._hurry or self._stopping.is_set())):
+                    self._wake.wait(max(self._pause, self._rest))
         finally:
             connection.close()
 
     def _step(self, *, hurry: bool) -> bool:
         """One round. Returns whether to go on at once."""
         batch = self._take()
+        began = time.thread_time()
         try:
             close_old_connections()
             if batch or self._due("refresh", REFRESH_EVERY):
@@ -239,19 +248,26 @@ class CacheDesk:
             if hurry or self._due("touch", TOUCH_EVERY):
                 self._touch()
             close_old_connections()
+        except (DataError, IntegrityError) as exc:  # what is refused once is refused again
+            self.counts["dropped"] += len(batch)
+            self._log("refused", f"{len(batch)} answers are not stored: {exc}")
         except Error as exc:
             self._give_back(batch)
             self._failed(exc)
             return False
+        except Exception:  # without this thread nothing is stored any more
+            self.counts["dropped"] += len(batch)
+            logger.exception("%d answers are not stored", len(batch))
         if self._failing:
             self._failing = False
             logger.warning("The cache's database answers again")
         self._pause = TICK
+        self._rest = REST * (time.thread_time() - began)
         with self._idle:
             self._queued -= sum(entry.size for entry in batch)
             self._busy = False
             self._idle.notify_all()
-        return bool(self._queue) or self._wake.is_set()
+        return bool(self._queue)
 
     def _take(self) -> list[Entry]:
         with self._idle:
@@ -268,7 +284,7 @@ class CacheDesk:
         entries = [entry for entry in batch if not self._is_cleared(entry)]
         if not entries:
             return
-        store.write(entries)
+        store.write(entries, [one.key for one in entries if self.knows(one.key)])
         for entry in entries:
             self._known.add(_short(entry.key))
             if entry.partition and self.tier is not None:

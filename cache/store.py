@@ -5,10 +5,11 @@ Django's database errors pass to the caller. `write` stores all of its entries o
 and `clear` work in small transactions, and what they deleted before an error stays deleted.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from cache import semantic_sql
 from cache.entries import CacheBody, CacheClearing, CacheEntry
 from cache.entry import Entry
 from tokenwatch.tokens import TokenUsage
+from usage.statements import several_rows
+from usage.writer import SQLITE_SIZES
 
 BATCH = 500
 """Oracle takes no more than 1,000 values in one IN list."""
@@ -53,16 +56,35 @@ class Clearing:
 # --- Writing -----------------------------------------------------------------------------
 
 
-def write(entries: Sequence[Entry]) -> None:
-    """Store entries in the place of older ones with their keys; all or none."""
+def write(entries: Sequence[Entry], replaced: Collection[str] | None = None) -> None:
+    """Store entries in the place of older ones with their keys; all or none.
+
+    ``replaced`` are the keys that may have older ones; None: all may.
+    """
     newest = {entry.key: entry for entry in entries}
     rows = [_row(entry) for entry in newest.values()]
     bodies: list[list[Any]] = [[entry.request_id, entry.body] for entry in newest.values()]
     with transaction.atomic():
-        _remove_keys(list(newest))
+        _remove_keys(list(newest if replaced is None else replaced))
+        _insert_rows(_insert(CacheEntry, [field.column for field in _COLUMNS]), rows)
+        _insert_rows(_insert(CacheBody, ["request_id", "body"]), bodies)
+
+
+def _insert_rows(statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    """On SQLite many rows a statement: ``executemany`` would let the interpreter's lock go and
+    take it again for every row, with the event loop waiting for it (see ``usage.writer``)."""
+    if connection.vendor != "sqlite":
         with connection.cursor() as cursor:
-            cursor.executemany(_insert(CacheEntry, [field.column for field in _COLUMNS]), rows)
-            cursor.executemany(_insert(CacheBody, ["request_id", "body"]), bodies)
+            cursor.executemany(statement, rows)
+        return
+    with connection.wrap_database_errors:
+        cursor = connection.connection.cursor()
+        start = 0
+        for size in SQLITE_SIZES:
+            several = several_rows(statement, size)
+            while len(rows) - start >= size:
+                cursor.execute(several, list(chain(*rows[start : start + size])))
+                start += size
 
 
 def _remove_keys(keys: list[str]) -> None:

@@ -48,6 +48,9 @@ class Stage:
     keyed: keys.Keyed
     compared: keys.Compared | None
     flight: Flight[UsageRow]
+    model: str
+    key: str
+    """With ``model``, which is asked first; another may answer."""
     flight_key: tuple[str, bytes] | None = None
     """Where others find the flight; None where nobody may join it."""
 
@@ -67,12 +70,12 @@ class Stage:
 
     # Its life
 
-    def take_off(self, key: str, *, shared: bool) -> None:
+    def take_off(self, *, shared: bool) -> None:
         """From here on identical requests wait for this one."""
         self.client.copy = self
         self.flight.on_abandoned = self.client.abandon
         if shared:
-            self.flight_key = key, self.call.fields.get(b"accept-encoding", b"")
+            self.flight_key = self.key, self.call.fields.get(b"accept-encoding", b"")
             self.cache.flights[self.flight_key] = self.flight
             self.ending.on_row = self._tell
 
@@ -113,7 +116,7 @@ class Stage:
         # What a tool is asked to do hangs on each word.
         compared = None if calls_tool(body) else self.compared
         return Entry(
-            key=self.keyed.key(ending.model),
+            key=self.key if ending.model == self.model else self.keyed.key(ending.model),
             request_id=call.request_id,
             api_type=call.api_type,
             kind=call.endpoint.kind,
@@ -176,10 +179,10 @@ async def look_up(
         ending.cache_note = verdict.reason[:100]
         return None
     stage = _stage(call, decision, client, ending, cache, verdict)
-    key = stage.keyed.key(ending.model)
+    key = stage.key
     if not verdict.reads:
         ending.cache_note = "no-cache"
-        stage.take_off(key, shared=False)
+        stage.take_off(shared=False)
         return stage
     ending.cache_status = MISS
     now = call.arrived
@@ -189,7 +192,7 @@ async def look_up(
     if entry is not None and _is_young(entry, verdict, now):
         if not cache.serves:
             ending.cache_note = "shadow: exact"
-            stage.take_off(key, shared=False)
+            stage.take_off(shared=False)
             return stage
         await _serve(call, client, ending, cache, entry, "exact")
         return None
@@ -200,7 +203,7 @@ async def look_up(
             if await _follow(call, client, ending, flight):
                 return None
             alone = True  # what it waited for failed: those that waited ask side by side
-    stage.take_off(key, shared=not alone)
+    stage.take_off(shared=not alone)
     try:
         if stage.compared is not None and await _similar(stage, now):
             stage.land()  # who waited finds as much
@@ -235,7 +238,11 @@ def _stage(
     )
     compared = keys.compared(asked) if verdict.semantic else None
     keyed = keys.keyed(asked)
-    return Stage(call, client, ending, cache, verdict, keyed, compared, Flight(LARGEST))
+    model = ending.model
+    flight: Flight[UsageRow] = Flight(LARGEST)
+    return Stage(
+        call, client, ending, cache, verdict, keyed, compared, flight, model, keyed.key(model)
+    )
 
 
 def _is_young(entry: Entry, verdict: Verdict, now: float) -> bool:

@@ -21,6 +21,10 @@ def figures(*, share: float = 0.95, growth: float = 1.0, rows: int = 500, lost: 
     memory = Memory({100: Resident(50.0, 60.0), 200: Resident(50.0 + growth, 90.0)}, 900.0)
     return Figures(
         pairs, pairs, pairs, pairs, [Pair(stream, through)], memory, 500, rows, pairs, pairs
+    hits = [Pair(load(1000, 4.0), load(1000 * (share + 0.1), 5.5))]
+    streams = [Pair(stream, through)]
+    return Figures(
+        pairs, pairs, pairs, pairs, streams, memory, 500, rows, pairs, hits=hits, misses=pairs
     )
 
 
@@ -44,6 +48,7 @@ def test_what_misses_its_target_says_so() -> None:
         "requests/s",
         "requests/s",
         "requests/s",
+        *["requests/s"] * 5,
         "events lost",
         "own memory after 200 requests",
         "rows lost of 500 answers",

@@ -138,10 +138,10 @@ async def test_a_database_that_is_away_is_a_miss_and_answers_wait(monkeypatch, c
     away = [True]
     write = store.write
 
-    def failing(entries):
+    def failing(entries, replaced):
         if away:
             raise OperationalError("away")
-        write(entries)
+        write(entries, replaced)
 
     def unreadable(key, now):
         raise OperationalError("away")
