@@ -23,7 +23,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import DataError, Error, IntegrityError, close_old_connections, connection
+from django.db import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    close_old_connections,
+    connection,
+)
 
 from cache import store
 from cache.entry import Entry
@@ -77,7 +84,7 @@ class CacheDesk:
         self._last_clearing = 0
         self._clearings: list[tuple[float, Clearing]] = []
         self._queue: deque[Entry] = deque()
-        self._queued = 0
+        self._bytes_in = self._bytes_out = 0
         self._used: dict[str, tuple[int, float]] = {}
         self._loading: dict[str, asyncio.Future[Entry | None]] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cache-read")
@@ -155,13 +162,14 @@ class CacheDesk:
         if self._is_cleared(entry):
             return
         self.memory.put(entry)
-        if self._queued + entry.size > QUEUED_BYTES:
+        if self._bytes_in - self._bytes_out + entry.size > QUEUED_BYTES:
             self.counts["dropped"] += 1
             self._log("dropped", "Answers are not stored: more come than can be written")
             return
-        with self._idle:
-            self._queued += entry.size
-            self._queue.append(entry)
+        # Without a lock: a deque's ends may be used from two threads, and each of the two
+        # counters has one writer.
+        self._bytes_in += entry.size
+        self._queue.append(entry)
 
     def used(self, entry: Entry, now: float) -> None:
         """Note that an entry was served."""
@@ -175,7 +183,8 @@ class CacheDesk:
             self.tier.forget([entry_id])
 
     def _is_cleared(self, entry: Entry) -> bool:
-        return any(clearing.covers(entry) for _, clearing in self._clearings)
+        cleared = self._clearings
+        return bool(cleared) and any(clearing.covers(entry) for _, clearing in cleared)
 
     # --- Its life ------------------------------------------------------------------------
 
@@ -248,13 +257,13 @@ class CacheDesk:
             if hurry or self._due("touch", TOUCH_EVERY):
                 self._touch()
             close_old_connections()
-        except (DataError, IntegrityError) as exc:  # what is refused once is refused again
-            self.counts["dropped"] += len(batch)
-            self._log("refused", f"{len(batch)} answers are not stored: {exc}")
         except Error as exc:
-            self._give_back(batch)
-            self._failed(exc)
-            return False
+            if not _is_refusal(exc):
+                self._give_back(batch)
+                self._failed(exc)
+                return False
+            self.counts["dropped"] += len(batch)  # what is refused once is refused again
+            self._log("refused", f"{len(batch)} answers are not stored: {exc}")
         except Exception:  # without this thread nothing is stored any more
             self.counts["dropped"] += len(batch)
             logger.exception("%d answers are not stored", len(batch))
@@ -264,7 +273,7 @@ class CacheDesk:
         self._pause = TICK
         self._rest = REST * (time.thread_time() - began)
         with self._idle:
-            self._queued -= sum(entry.size for entry in batch)
+            self._bytes_out += sum(entry.size for entry in batch)
             self._busy = False
             self._idle.notify_all()
         return bool(self._queue)
@@ -357,6 +366,12 @@ def _read(load: Load, key: str, now: float) -> Entry | None:
         raise
     finally:
         close_old_connections()
+
+
+def _is_refusal(exc: Error) -> bool:
+    """Whether the database answered and will not have a row. Oracle's driver reports errors of
+    content as plain `DatabaseError`."""
+    return isinstance(exc, (DataError, IntegrityError)) or type(exc) is DatabaseError
 
 
 def _short(key: str) -> int:

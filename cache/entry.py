@@ -1,7 +1,8 @@
 """One kept answer as plain values, and which answers are fit to be kept. Pure."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tokenwatch.tokens import TokenUsage
 
@@ -25,9 +26,12 @@ GOOD_ENDS = frozenset(
 filters, refusals, pauses, words that are not known yet) is not kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A whole answer. Times are seconds since the epoch."""
+class Entry(Struct, frozen=True, gc=False):
+    """A whole answer. Times are seconds since the epoch.
+
+    A msgspec struct: made in a fraction of a dataclass's time, and thousands of them in memory
+    are no work for the garbage collector.
+    """
 
     key: str
     request_id: str

@@ -114,7 +114,9 @@ class Stage:
         if body is None:
             return None
         # What a tool is asked to do hangs on each word.
-        compared = None if calls_tool(body) else self.compared
+        compared = self.compared
+        if compared is not None and calls_tool(body):
+            compared = None
         return Entry(
             key=self.key if ending.model == self.model else self.keyed.key(ending.model),
             request_id=call.request_id,

@@ -4,10 +4,10 @@ import asyncio
 import gzip
 import json
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from proxy.caching import SINGLE_FLIGHT
 from tests.cache.waiting import until
