@@ -42,9 +42,9 @@ from cache.store import Clearing
 QUEUED_BYTES = 64 * 1024 * 1024
 BATCH = 200
 TICK = 0.2
-REST = 20.0
+REST = 30.0
 """After a batch, so many times its own time for the event loop: writing takes no more than a
-twentieth of the interpreter. What comes faster waits, and is dropped where there is no room."""
+thirtieth of the interpreter. What comes faster waits, and is dropped where there is no room."""
 LONGEST_PAUSE = 5.0
 REFRESH_EVERY = 1.0
 TOUCH_EVERY = 2.0

@@ -96,6 +96,8 @@ class Stage:
             if self.cache.flights.get(self.flight_key) is self.flight:
                 del self.cache.flights[self.flight_key]
             self.flight_key = None
+        # No circles: without them a request's objects go by themselves, at once.
+        self.flight.on_abandoned = self.client.copy = self.ending.on_row = None
 
     def _entry(self) -> Entry | None:
         """The answer as an entry, under the model that was asked; None if it is not fit."""
