@@ -61,6 +61,9 @@ class Asked(NamedTuple):
     data: JSON
     """The parsed body."""
     stream: bool
+    caller: str = ""
+    """Of a request that came with a client key of TokenWatch's: which. The key itself has been
+    taken out of the headers."""
     route: str = ""
     """The upstreams that a routing rule names: another host may answer otherwise."""
 
@@ -96,6 +99,7 @@ def _context(asked: Asked) -> list[bytes]:
         asked.path.encode(),
         asked.query.encode(),
         asked.route.encode(),
+        asked.caller.encode(),
         b"stream" if asked.stream else b"whole",
         b"named" if isinstance(asked.data.get("model"), str) else b"nameless",
     ]

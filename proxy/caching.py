@@ -238,6 +238,7 @@ def _stage(
         body=call.body,
         data=call.data,
         stream=call.stream,
+        caller=str(call.key.id) if call.key is not None else "",
         route=",".join(sorted(name for name, _ in rule.upstreams)) if rule else "",
     )
     compared = keys.compared(asked) if verdict.semantic else None

@@ -179,6 +179,7 @@ def test_a_mutation_of_any_field_is_another_key(path):
         {"query": "a=b"},
         {"stream": True},
         {"route": "eu"},
+        {"caller": "7"},
         {"headers": []},
         {"headers": [(b"authorization", b"Bearer you")]},
         {"headers": [(b"authorization", b"Bearer me"), (b"x-api-key", b"k")]},
