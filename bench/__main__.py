@@ -53,23 +53,17 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
         service("bench.bare", "--upstream", upstream, core=cores.proxy) as bare,
         service("bench.collector", core=cores.load) as collector,
     ):
-        directories = [data_dir / name for name in ("plain", "budgeted", "telling")]
+        directories = [data_dir / name for name in ("plain", "budgeted", "telling", "cached")]
         telling = {"OTEL_ENABLED": "true", "OTEL_ENDPOINT": collector}
-        instance, budgeted, teller = (
+        instance, budgeted, teller, cached = (
             made(directory, upstream, cores, settings)
-            for directory, settings in zip(directories, ({}, {}, telling), strict=True)
+            for directory, settings in zip(directories, ({}, {}, telling, CACHE), strict=True)
         )
         for options in BUDGETS:
             budgeted.manage("budget", "set", *options)
-        with instance, budgeted, teller, console.status("starting") as status:
-            bench = Bench(plan, bare, instance, budgeted, teller, cores.load, status.update)
-        directories = [data_dir / "plain", data_dir / "budgeted", data_dir / "cached"]
-        instance, budgeted = (made(directory, upstream, cores) for directory in directories[:2])
-        cached = made(directories[2], upstream, cores, CACHE)
-        for options in BUDGETS:
-            budgeted.manage("budget", "set", *options)
-        with instance, budgeted, cached, console.status("starting") as status:
-            bench = Bench(plan, bare, instance, budgeted, cached, cores.load, status.update)
+        with instance, budgeted, teller, cached, console.status("starting") as status:
+            update = status.update
+            bench = Bench(plan, bare, instance, budgeted, teller, cached, cores.load, update)
             figures = bench.run()
             figures.rows = sum(map(ledger_rows, directories))
     return figures
@@ -80,17 +74,6 @@ def made(data_dir: Path, upstream: str, cores: Cores, settings: Mapping[str, str
     data_dir.mkdir()
     instance = Instance(
         data_dir, upstream, settings=settings, affinity={cores.proxy}, stdout=subprocess.DEVNULL
-def made(
-    data_dir: Path, upstream: str, cores: Cores, settings: Mapping[str, str] | None = None
-) -> Instance:
-    """A TokenWatch with an empty database."""
-    data_dir.mkdir()
-    instance = Instance(
-        data_dir,
-        upstream,
-        affinity={cores.proxy},
-        stdout=subprocess.DEVNULL,
-        settings=settings,
     )
     instance.manage("migrate", "--verbosity", "0")
     return instance

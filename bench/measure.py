@@ -158,7 +158,6 @@ class Bench:
         self._closed_loop("small bodies", figures.small, plan.small, CONNECTIONS, "small")
         self._beside("budgets", figures.budgets, self._budgeted)
         self._beside("telemetry", figures.telemetry, self._telling)
-        self._budgets()
         self._cache()
         self._closed_loop("large bodies", figures.large, plan.large, CONNECTIONS, "large")
         self._closed_loop("1 connection", figures.single, plan.single, 1, "small")
