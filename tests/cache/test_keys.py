@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from typing import Any
 
 import orjson
 import pytest
@@ -129,7 +130,7 @@ def test_numbers_that_a_parser_rounds_are_told_apart(one, other):
     assert key(one) != key(other)
 
 
-FULL = {
+FULL: dict[str, Any] = {
     "model": "m",
     "messages": [
         {"role": "system", "content": "s"},

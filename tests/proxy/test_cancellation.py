@@ -249,6 +249,7 @@ async def test_with_the_cache_a_cancelled_answer_is_kept_only_if_it_was_whole(tm
             upstream.url, tmp_path, cache_enabled=True, cache_semantic=False
         )
         cache = services.cache
+        assert cache is not None
         number = kept = 0
         reached = True
         while reached:
@@ -289,6 +290,7 @@ async def test_a_follower_that_is_cancelled_has_one_row_and_leaves_the_flight(tm
             upstream.url, tmp_path, cache_enabled=True, cache_semantic=False
         )
         cache = services.cache
+        assert cache is not None
         number, reached = 0, True
         while reached:
             number += 1
@@ -320,6 +322,7 @@ async def test_a_hit_that_is_cancelled_has_one_row(tmp_path, monkeypatch):
             upstream.url, tmp_path, cache_enabled=True, cache_semantic=False
         )
         cache = services.cache
+        assert cache is not None
         await cached(chat(), services, 10**6)
         (entry,) = cache.memory._entries.values()
         monkeypatch.setattr(store, "by_key", lambda key, now: entry)
