@@ -1,17 +1,20 @@
 """`cache stats|clear` and the entries in the admin."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from cache import store, upkeep
+from cache import embedders, store, upkeep
 from cache.entries import CacheEntry
 from tests.cache.entries import entry
 from tokenwatch import jobs
 from tokenwatch.commands import Error
+from tokenwatch.conf import load
+from tokenwatch.management.commands import start
 
 pytestmark = pytest.mark.django_db
 ENTRIES = reverse("admin:cache_cacheentry_changelist")
@@ -110,6 +113,14 @@ def test_who_may_only_look_cannot_clear(client, django_user_model):
     pk = CacheEntry.objects.get().pk
     client.post(ENTRIES, {"action": "clear", "_selected_action": [pk]})
     assert CacheEntry.objects.exists()
+
+
+def test_the_start_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(embedders, "problem", lambda kind: f"{kind}: make semantic")
+    on = load({"TOKENWATCH_CACHE_ENABLED": "true"})
+    assert start._embedder_problem(on) == "onnx: make semantic"
+    assert start._embedder_problem(replace(on, cache_semantic=False)) == ""
+    assert start._embedder_problem(load({})) == ""
 
 
 def test_the_fleet_prunes_the_cache():
