@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,7 @@ BUDGETS = (
 
 POLICIES = "from bench.policies import make; make()"
 """For a process that runs under the instance's environment."""
+CACHE = {"CACHE_ENABLED": "true", "CACHE_SEMANTIC": "false"}
 
 
 def ledger_rows(data_dir: Path) -> int:
@@ -54,17 +56,19 @@ def measure(plan: Plan, cores: Cores, data_dir: Path) -> Figures:
         service("bench.bare", "--upstream", upstream, core=cores.proxy) as bare,
         service("bench.collector", core=cores.load) as collector,
     ):
-        directories = [data_dir / name for name in ("plain", "budgeted", "ruled", "telling")]
+        directories = [data_dir / name for name in ("plain", *(f.name for f in fields(Others)))]
         telling = {"OTEL_ENABLED": "true", "OTEL_ENDPOINT": collector}
-        instance, budgeted, ruled, teller = (
+        instance, *rest = (
             made(directory, upstream, cores, settings)
-            for directory, settings in zip(directories, ({}, {}, {}, telling), strict=True)
+            for directory, settings in zip(directories, ({}, {}, {}, telling, CACHE), strict=True)
         )
+        others = Others(*rest)
         for options in BUDGETS:
-            budgeted.manage("budget", "set", *options)
-        ruled.manage("shell", "--verbosity", "0", "-c", POLICIES)
-        with instance, budgeted, ruled, teller, console.status("starting") as status:
-            others = Others(budgeted, ruled, teller)
+            others.budgeted.manage("budget", "set", *options)
+        others.ruled.manage("shell", "--verbosity", "0", "-c", POLICIES)
+        with ExitStack() as running, console.status("starting") as status:
+            for one in (instance, *rest):
+                running.enter_context(one)
             figures = Bench(plan, bare, instance, others, cores.load, status.update).run()
             figures.rows = sum(map(ledger_rows, directories))
     return figures

@@ -15,6 +15,8 @@ from bench.stats import Spread
 from bench.target import LoadError, Target, check_status
 from bench.wire import BodyReader, Head, WireError, read_head
 
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -32,7 +34,8 @@ class Job:
     def __init__(
         self, target: Target, exchange: payloads.Exchange, requests: int, manner: Manner
     ) -> None:
-        self.wire = target.request(exchange.request, manner.headers)
+        self._wire = target.request(exchange.request, manner.headers)
+        self._number = time.time_ns() // 1000 if payloads.VARIES in exchange.request else None
         self._answer = exchange.answer
         self._manner = manner
         self.left = requests
@@ -45,6 +48,16 @@ class Job:
         if answer == self._answer:
             return True
         return self._manner.compare == "words" and payloads.same_words(answer, self._answer)
+
+    @property
+    def wire(self) -> bytes:
+        """The next request; where they vary, one that never was before."""
+        if self._number is None:
+            return self._wire
+        self._number += 1
+        number = (self._number & (1 << 48) - 1).to_bytes(6, "big").hex()
+        # In letters: long numbers are another matter to whoever compares requests.
+        return self._wire.replace(payloads.VARIES, number.translate(_LETTERS).encode())
 
     def take(self) -> bool:
         """Claim one request to send."""

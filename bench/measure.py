@@ -108,6 +108,10 @@ class Figures:
     """Likewise without rules and A/B tests."""
     telemetry: list[Pair[LoadResult]] = field(default_factory=list)
     """Likewise without OpenTelemetry."""
+    hits: list[Pair[LoadResult]] = field(default_factory=list)
+    """One request again and again, answered from the cache."""
+    misses: list[Pair[LoadResult]] = field(default_factory=list)
+    """Requests of which none is like another, without and with the cache."""
 
 
 def ratio(pairs: list[Pair[LoadResult]]) -> float:
@@ -127,6 +131,7 @@ class Others:
     budgeted: Instance
     ruled: Instance
     telling: Instance
+    cached: Instance
 
 
 class Bench:
@@ -161,6 +166,7 @@ class Bench:
         self._beside("budgets", figures.budgets, self._others.budgeted)
         self._beside("rules and tests", figures.rules, self._others.ruled)
         self._beside("telemetry", figures.telemetry, self._others.telling)
+        self._cache()
         self._closed_loop("large bodies", figures.large, plan.large, CONNECTIONS, "large")
         self._closed_loop("1 connection", figures.single, plan.single, 1, "small")
         self._closed_loop("16 connections", figures.sixteen, plan.sixteen, 16, "small")
@@ -208,6 +214,31 @@ class Bench:
                 self.figures.answered += count + warmup
                 instance.drain(DRAIN_SECONDS)
             into.append(Pair(*results))
+
+    def _cache(self) -> None:
+        """Hits against the bare pass-through; misses without and with the cache, in turns."""
+        count = self._plan.small
+        warmup = count // 10
+        urls = {
+            "bare": self._bare,
+            "without": self._instance.run.proxy_url,
+            "cached": self._others.cached.run.proxy_url,
+        }
+        rounds = [
+            (self.figures.hits, "small", ("bare", "cached")),
+            (self.figures.misses, "varied", ("without", "cached")),
+        ]
+        for number in range(self._plan.rounds):
+            self._progress(f"cache, round {number + 1} of {self._plan.rounds}")
+            for into, exchange, sides in rounds:
+                results = []
+                for side in sides:
+                    load = self._requests(urls[side], count, warmup, CONNECTIONS, exchange)
+                    results.append(load)
+                    self.figures.answered += (count + warmup) * (side != "bare")
+                    self._instance.drain(DRAIN_SECONDS)
+                    self._others.cached.drain(DRAIN_SECONDS)
+                into.append(Pair(*results))
 
     def _streams(self, url: str) -> StreamResult:
         plan = self._plan

@@ -88,7 +88,15 @@ def _words(answer: bytes) -> tuple[Any, ...] | None:
         return None
 
 
+VARIES = b"@" * 12
+"""In a request that is never the same twice: what stands for its number."""
+
+
 EXCHANGES = {
+    "varied": Exchange(
+        _request(60).replace(prose(60).encode(), VARIES + prose(48).encode()),
+        _answer(SMALL_ANSWER_CHARS, 20),
+    ),
     "small": Exchange(_request(60), _answer(SMALL_ANSWER_CHARS, 20)),
     "large": Exchange(
         _request(LARGE_PROMPT_CHARS), _answer(LARGE_ANSWER_CHARS, LARGE_PROMPT_CHARS // 4)

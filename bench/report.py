@@ -4,7 +4,7 @@ about the machine, which are read from /proc and the installed packages."""
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,10 @@ from bench.stream_load import StreamResult
 LEAST_RATIO = 0.65
 LEAST_DECIDED_RATIO = 0.9
 """Of the throughput with three budgets to that with none, and so of rules and A/B tests."""
+LEAST_HIT_RATIO = 1.0
+"""Of the throughput from the cache to that of the bare pass-through."""
+LEAST_MISSED_RATIO = 0.9
+"""Of the throughput with the cache and without a hit to that without the cache."""
 LEAST_TELLING_RATIO = 0.85
 """Of the throughput with OpenTelemetry to that without."""
 MOST_ADDED_P99_MS = 2.0
@@ -73,6 +77,15 @@ def _beside(what: str, pairs: list[Pair[LoadResult]], least: float) -> Line:
         f"{share:.2f} ×",
         f"≥ {least} ×",
         share >= least,
+    )
+
+
+def _hits(pairs: list[Pair[LoadResult]]) -> Line:
+    line = _beside("", pairs, LEAST_HIT_RATIO)
+    return replace(
+        line,
+        what=f"requests/s, answered from the cache, {CONNECTIONS} connections",
+        bare=line.bare.removesuffix(" without"),
     )
 
 
@@ -146,6 +159,8 @@ def lines(figures: Figures) -> list[Line]:
         _beside("three matching budgets", figures.budgets, LEAST_DECIDED_RATIO),
         _beside("200 rules and 20 A/B tests", figures.rules, LEAST_DECIDED_RATIO),
         _beside("OpenTelemetry on", figures.telemetry, LEAST_TELLING_RATIO),
+        _hits(figures.hits),
+        _beside("with the cache and no hit", figures.misses, LEAST_MISSED_RATIO),
         _throughput(f"100 kB in, 20 kB out, {CONNECTIONS} connections", figures.large),
         _latency("p50, 1 connection", figures.single, _p50),
         _latency("p99, 1 connection", figures.single, _p99, MOST_ADDED_P99_MS),
@@ -202,8 +217,10 @@ medians of {rounds}, in which the two took turns; a ratio or a difference is the
 median of the rounds' own. Three lines compare TokenWatch with something to TokenWatch without:
 three budgets, each of which counts every request; 200 rules of all kinds, of which the last
 decides, and 20 A/B tests, of which the last takes every request; traces and metrics sent to a
-collector. Every answer was compared byte for byte with the
-upstream's. Absolute numbers vary from machine to machine and hour to hour: compare the ratios.
+collector. The lines on the cache are of its exact tier: one request again and again beside the
+bare pass-through, and requests of which none is like another beside TokenWatch without the cache.
+Every answer was compared byte for byte with the upstream's. Absolute numbers vary from machine to
+machine and hour to hour: compare the ratios.
 `make bench` measures again.
 
 | {" | ".join(_HEADINGS)} |

@@ -33,6 +33,16 @@ class Connection(Protocol):
     def send_answer(self, status: int, headers: Pairs, body: bytes) -> bool: ...
 
 
+class Copy(Protocol):
+    """Who else gets what the client is sent (`proxy.caching.Stage`)."""
+
+    def head(self, status: int, headers: Pairs) -> None: ...
+
+    def part(self, data: bytes) -> None: ...
+
+    def is_wanted(self) -> bool: ...
+
+
 class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
@@ -57,6 +67,7 @@ class Client:
         "_task",
         "_watcher",
         "answered",
+        "copy",
         "gone",
         "started",
         "upload_begun",
@@ -74,6 +85,8 @@ class Client:
         """Of an upload: its end has not come."""
         self.upload_begun = False
         """Of an upload: some of it was taken to be sent, and cannot be sent again."""
+        self.copy: Copy | None = None
+        """Gets all that the client is sent, before it."""
         self.gone = False
         """The client has left; what is sent goes nowhere."""
         self.started = False
@@ -159,7 +172,10 @@ class Client:
         return message.get("body", b"")
 
     def watch(self, *, body_read: bool) -> None:
-        """From now on, cancel the current task if the client leaves."""
+        """From now on, cancel the current task if the client leaves, unless others wait for
+        its answer. A second call changes nothing."""
+        if self._task is not None:
+            return
         self._task = asyncio.current_task()
         if body_read:
             self._start_watching()
@@ -181,27 +197,51 @@ class Client:
         if self.answered or self.gone:
             return  # the server says "disconnect" after a complete answer too
         self.gone = True
-        if self._task is not None:
+        if self.copy is None or not self.copy.is_wanted():
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any longer: cancel the task if the client has left."""
+        if self.gone and self._task is not None:
             self._task.cancel()
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the client has left and nobody else waits for the answer."""
+        return self.gone and (self.copy is None or not self.copy.is_wanted())
 
     async def start(self, status: int, headers: Pairs) -> None:
         """Send the head of the answer."""
         self.started = True
+        if self.copy is not None:
+            self.copy.head(status, headers)
+        if self.gone:
+            return
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, body: bytes) -> None:
         """Send a part of the body; waits while a slow client's buffer is full."""
+        if self.copy is not None:
+            self.copy.part(body)
+        if self.gone:
+            return
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def finish(self, body: bytes = b"") -> None:
         """Send the last part of the body."""
         self.answered = True
-        await self._send({"type": "http.response.body", "body": body})
+        if self.copy is not None:
+            self.copy.part(body)
+        if not self.gone:
+            await self._send({"type": "http.response.body", "body": body})
 
     async def answer(self, status: int, headers: Pairs, body: bytes) -> None:
         """Send a whole answer, with one write where the server can."""
         if self._connection is not None and self._connection.send_answer(status, headers, body):
             self.started = self.answered = True
+            if self.copy is not None:
+                self.copy.head(status, headers)
+                self.copy.part(body)
             return
         await self.start(status, headers)
         await self.finish(body)

@@ -8,7 +8,8 @@ whoever sends the last bytes of an answer after it has sent nothing that can be 
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -50,6 +51,25 @@ CLIENT_GONE = 499
 """Status of rows whose client left before an answer began (nginx's convention)."""
 
 
+BYPASS, MISS, HIT = b"BYPASS", b"MISS", b"HIT"
+"""What the cache did: it was not asked, it had nothing, it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An answer that was not asked of a provider again: what the ledger knew of the first."""
+
+    entry: str
+    """The request that a provider answered."""
+    model: str
+    usage: TokenUsage | None
+    usage_estimated: bool
+    service_tier: str
+    finish_reason: str
+    cost: str | None
+    """What it cost then, and is saved now."""
+
+
 class Ending:
     """What becomes of a request: filled in as it goes, recorded by `finish`."""
 
@@ -57,14 +77,20 @@ class Ending:
         "asked",
         "attempt_log",
         "attempts",
+        "cache_note",
+        "cache_similarity",
+        "cache_status",
+        "cache_tier",
         "call",
         "candidate",
         "decision",
         "error_type",
         "first_byte",
+        "hit",
         "journey",
         "model",
         "notices",
+        "on_row",
         "overhead",
         "refusal",
         "reservation",
@@ -120,6 +146,15 @@ class Ending:
         )
         """Its trace and attempts; None while telemetry is off."""
 
+        self.cache_status = BYPASS
+        self.cache_tier = ""
+        self.cache_similarity: float | None = None
+        self.cache_note = ""
+        """Why the cache did not answer, or how it came to answer."""
+        self.hit: Hit | None = None
+        self.on_row: Callable[[UsageRow], None] | None = None
+        """Is told the row once it is recorded."""
+
     def decided(self, decision: Decision) -> None:
         """Note what was decided; the model is the first that will be asked for."""
         self.decision = decision
@@ -153,6 +188,8 @@ class Ending:
             self._keep_prompt(row, self.services.prompts)
         if self.journey is not None:
             self._tell(row, self.journey)
+        if self.on_row is not None:
+            self.on_row(row)
 
     def _plain_row(self) -> UsageRow:
         """What is known without any reckoning; its cost is unknown if anything was sent."""
@@ -236,18 +273,13 @@ class Ending:
             row.service_tier = clean(answer.service_tier, 50)
             row.finish_reason = clean(answer.finish_reason, 50)
         if (usage := measured.usage) is not None:
-            row.input_tokens = usage.input
-            row.output_tokens = usage.output
-            row.cache_read_tokens = usage.cache_read
-            row.cache_write_tokens = usage.cache_write
-            row.cache_write_1h_tokens = usage.cache_write_1h
-            row.reasoning_tokens = usage.reasoning
-            row.input_audio_tokens = usage.input_audio
-            row.output_audio_tokens = usage.output_audio
+            self._count(row, usage)
             cost = self._cost(model, usage, answer)
             row.cost = f"{cost:.10f}" if cost is not None else None
             if cost is not None and asked != call.model and self._was_routed():
                 row.routing_saved = self._saved(usage, cost)
+        if self.cache_status is not BYPASS or self.cache_note:
+            self._cached(row)
         if self.reservation is not None:
             self._settle(row, self.reservation)
         return row
@@ -294,6 +326,33 @@ class Ending:
         if not found and decision.assignment is None and not decision.problem:
             return ""
         return _compact({"policy": self.services.policies.snapshot.version, **found})
+
+    def _cached(self, row: UsageRow) -> None:
+        """What the cache did; of a hit, the tokens of the answer that it served."""
+        row.cache_tier = self.cache_tier
+        row.cache_note = clean(self.cache_note, 100)
+        row.cache_similarity = self.cache_similarity
+        if (hit := self.hit) is None:
+            return
+        row.cache_entry = hit.entry
+        row.model_used = hit.model
+        row.saved_cost = hit.cost
+        row.service_tier = hit.service_tier
+        row.finish_reason = hit.finish_reason
+        row.usage_estimated = hit.usage_estimated
+        if (usage := hit.usage) is not None:
+            self._count(row, usage)
+
+    @staticmethod
+    def _count(row: UsageRow, usage: TokenUsage) -> None:
+        row.input_tokens = usage.input
+        row.output_tokens = usage.output
+        row.cache_read_tokens = usage.cache_read
+        row.cache_write_tokens = usage.cache_write
+        row.cache_write_1h_tokens = usage.cache_write_1h
+        row.reasoning_tokens = usage.reasoning
+        row.input_audio_tokens = usage.input_audio
+        row.output_audio_tokens = usage.output_audio
 
     def _settle(self, row: UsageRow, reservation: Reservation) -> None:
         usd, tokens = units_of(row, "usd"), units_of(row, "tokens")

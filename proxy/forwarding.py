@@ -47,7 +47,7 @@ async def forward(
         UpstreamError: the last one that was tried gave no answer.
     """
     client.watch(body_read=not call.streams_body)
-    if client.gone:  # it left while its body was read: the provider need not hear of it
+    if client.is_abandoned:  # it left while its body was read: the provider need not hear of it
         forget_cancellation()
         raise ClientGone
     began = time.monotonic()

@@ -1,9 +1,8 @@
 """The life of a request, top-down.
 
 Identify, let in, decide, budget gate, cache, reserve, forward, finish: the stages of the design,
-in its order. `forward` goes through what `decide` chose, best first; gate, cache and reserve
-have their places between the two. Every way out, whatever raised, leads through
-`Ending.finish`, which is synchronous and does its work once.
+in its order. `forward` goes through what `decide` chose, best first. Every way out,
+whatever raised, leads through `Ending.finish`, which is synchronous and does its work once.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ from budgets.refusals import UNREACHABLE, Refusal, Refused, Unknown, notices
 from proxy import headers as fields
 from proxy.accounting import expected_cost
 from proxy.bodies import multipart_model
+from proxy.caching import Stage, look_up
 from proxy.call import NAME_LENGTH, Call, read_body
 from proxy.client import Client, ClientGone, TooLarge, TooSlow
 from proxy.decision import decide
@@ -39,6 +39,7 @@ async def handle(call: Call, client: Client, services: Services) -> None:
     """Serve one request under ``/anthropic/`` or ``/openai/``."""
     ending = Ending(call, services)
     exchange: Exchange | None = None
+    stage: Stage | None = None
     try:
         snapshot = services.policies.snapshot
         let_in(call, snapshot, services)
@@ -55,10 +56,16 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         if ending.ticket is not None and ending.ticket.counts_tokens and call.method in GATED:
             limit_tokens(ending.ticket, expected(call, targets[0], services)[1])
         accounts = budget_gate(call, ending.model, snapshot, services, ending)
+        if services.cache is not None:
+            stage = await look_up(call, decision, client, services, ending)
+            if client.started:
+                return
         if accounts:
             await reserve(call, targets[0], accounts, services, ending)
         exchange = await forward(call, targets, client, services, ending, ask_again)
         await relay(call, exchange, client, ending)
+        if stage is not None:
+            stage.keep()
     except Denied as exc:
         denial = exc.denial
         ending.unrecorded = denial.status == 401
@@ -106,6 +113,8 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         if exchange is not None:
             exchange.close()
         ending.finish()
+        if stage is not None:
+            stage.land()
 
 
 async def receive(call: Call, client: Client, services: Services) -> None:

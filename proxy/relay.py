@@ -34,7 +34,7 @@ async def relay(call: Call, exchange: Exchange, client: Client, ending: Ending) 
         UpstreamError: it broke off while nothing had been sent. Once the head is out, a broken
             answer is left incomplete, which breaks the client's connection too.
     """
-    storing = ending.services.prompts is not None
+    storing = ending.services.prompts is not None or client.copy is not None
     tap = ending.tap = _tap(call, exchange, storing=storing)
     chunk = exchange.first
     answer = _Relay(call, exchange, client, ending, tap)
@@ -83,7 +83,7 @@ class _Relay:
     async def head(self) -> None:
         """Send the head."""
         self.ending.status = self.exchange.status
-        await self.client.start(self.exchange.status, self._headers(_our_headers(self.ending)))
+        await self.client.start(self.exchange.status, self._headers(our_headers(self.ending)))
 
     def _headers(self, ours: Pairs) -> Pairs:
         return fields.for_client(
@@ -113,7 +113,7 @@ class _Relay:
         self.tap.end()
         self.ending.status = self.exchange.status
         row = self.ending.finish()
-        headers = self._headers(_our_headers(self.ending) + _cost_headers(row))
+        headers = self._headers(our_headers(self.ending) + cost_headers(row))
         return await self.client.answer(self.exchange.status, headers, b"".join(chunks))
 
     async def rest(self, chunk: bytes) -> None:
@@ -160,17 +160,23 @@ async def refuse(
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         *(headers or []),
-        *_our_headers(ending),
+        *our_headers(ending),
     ]
     await client.answer(status, head, body)
 
 
-def _our_headers(ending: Ending) -> Pairs:
+def our_headers(ending: Ending) -> Pairs:
+    """What TokenWatch says of a request beside the answer."""
     pairs = [
         (b"x-tokenwatch-request-id", ending.call.request_id.encode()),
-        (b"x-tokenwatch-cache", b"BYPASS"),
+        (b"x-tokenwatch-cache", ending.cache_status),
         (b"x-tokenwatch-attempts", str(ending.attempts).encode()),
     ]
+    if ending.cache_tier:
+        pairs.append((b"x-tokenwatch-cache-tier", ending.cache_tier.encode()))
+        if ending.cache_similarity is not None:
+            similarity = f"{ending.cache_similarity:.4f}"
+            pairs.append((b"x-tokenwatch-cache-similarity", similarity.encode()))
     if ending.candidate is not None:
         pairs.append((b"x-tokenwatch-upstream", _header_text(ending.candidate.name)))
     if ending.model != ending.call.model:
@@ -191,7 +197,8 @@ def _header_text(value: str) -> bytes:
     return value.encode("ascii", "replace")
 
 
-def _cost_headers(row: UsageRow) -> Pairs:
+def cost_headers(row: UsageRow) -> Pairs:
+    """What the request took, where the row is there before the head goes out."""
     pairs = [
         (b"x-tokenwatch-input-tokens", str(row.input_tokens).encode()),
         (b"x-tokenwatch-output-tokens", str(row.output_tokens).encode()),

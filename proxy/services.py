@@ -12,6 +12,10 @@ from access.limiter import Limiter
 from access.store import LastUsed
 from budgets.desk import Desk
 from budgets.estimate import Habits
+from cache.desk import CacheDesk
+from cache.mode import OFF, SHADOW, mode_of
+from cache.semantic import SemanticTier
+from cache.semantic import Settings as SemanticSettings
 from experiments.prompt_spool import PromptSpool
 from proxy.snapshot import Policies
 from tokenwatch.background import Keeper
@@ -59,6 +63,7 @@ class Services:
             if config.store_prompts
             else None
         )
+        self.cache = _cache(config) if mode_of(config) != OFF else None
         self.keeper = Keeper(config.spool_dir)
         self.telemetry = _telemetry(config, self.health.worker)
         self._upkeep: asyncio.Task[None] | None = None
@@ -72,6 +77,8 @@ class Services:
         await self.desk.start()
         if self.prompts is not None:
             self.prompts.start()
+        if self.cache is not None:
+            await self.cache.start()
         self._upkeep = asyncio.create_task(self._keep())
         self.transport = Transport(
             connect_timeout=self.config.connect_timeout,
@@ -128,6 +135,8 @@ class Services:
         self.today.stop()
         if self.prompts is not None:
             self.prompts.stop(FLUSH_SECONDS)
+        if self.cache is not None:
+            self.cache.stop(FLUSH_SECONDS)
         if self.ledger.stop(FLUSH_SECONDS):
             self.desk.release()
         if self.telemetry is not None:  # last: rows go before what is told of them
@@ -145,6 +154,16 @@ def _telemetry(config: Config, worker: str) -> "Telemetry | None":
         config.otel_service_name,
         worker,
         traces_per_second=config.otel_traces_per_second,
+    )
+
+
+def _cache(config: Config) -> CacheDesk:
+    semantic = SemanticTier(SemanticSettings.of(config)) if config.cache_semantic else None
+    return CacheDesk(
+        answer_bytes=config.cache_answers_mb * 1024 * 1024,
+        timeout=config.cache_timeout_ms / 1000,
+        tier=semantic,
+        serves=mode_of(config) != SHADOW,
     )
 
 

@@ -200,10 +200,15 @@ class Config:
     max_cool_down: float = _setting(number(0, above=True), "3600")
     probe_interval: float = _setting(number(0), "10")
 
-    # Cache (not in this version yet)
+    # Cache
     cache_enabled: bool = _setting(boolean, "false")
+    cache_mode: str = _setting(choice("", "off", "shadow", "on"), "")
     cache_ttl: int = _setting(integer(1), "86400")
     cache_similarity_threshold: float = _setting(number(0, 2), "0.05")
+    cache_single_flight: bool = _setting(boolean, "true")
+    cache_answers_mb: int = _setting(integer(1), "64")
+    cache_max_mb: int = _setting(integer(1), "1024")
+    cache_semantic: bool = _setting(boolean, "true")
     cache_timeout_ms: int = _setting(integer(1), "50")
     cache_guards: str = _setting(choice("strict", "lenient"), "strict")
     cache_memory_mb: int = _setting(integer(1), "256")

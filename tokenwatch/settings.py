@@ -302,6 +302,16 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Cache",
+                "items": [
+                    {
+                        "title": "Entries",
+                        "icon": "bolt",
+                        "link": reverse_lazy("admin:cache_cacheentry_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Experiments",
                 "items": [
                     {

@@ -32,8 +32,9 @@ from budgets.bookkeeping import Loan, Wishes
 from budgets.models import Budget, WebhookDelivery
 from budgets.settlement import spec_of
 from cache import semantic_sql
+from cache import store as cache_store
 from cache.embedders import OracleEmbedder
-from cache.models import CacheVector
+from cache.models import CacheEntry, CacheVector
 from dashboard import tokens
 from dashboard.models import ApiToken
 from experiments import feedback, prompts, replay_plan, replay_results, replay_store, report, store
@@ -43,6 +44,7 @@ from experiments.replay_store import Sent
 from proxy.snapshot import Policies
 from routing.models import RoutingRule, TagRule
 from routing.store import all_rules, load_rules, reviewed
+from tests.cache.entries import entry
 from tests.oracle.recorder import Executed, Recorder
 from tests.usage.samples import NOON, usage_row
 from tokenwatch import jobs, oracle_check, policy
@@ -222,6 +224,10 @@ def note_events(recorder: Recorder) -> None:
     told.webhook_url, told.limit = "https://hooks.example", Decimal("0.0000000001")
     recorder.answer = _one_budget(told)
     assert webhooks.note_events(datetime.fromtimestamp(NOON, UTC)) == 1
+
+
+def store_cache_entries(_: Recorder) -> None:
+    cache_store.write([entry("a"), entry("b", body=b"x" * 40_000, cost=None, usage=None)])
 
 
 def new_vector(entry_id: str) -> semantic_sql.NewVector:
@@ -517,6 +523,17 @@ STEPS: dict[str, Callable[[Recorder], Any]] = {
     "delete vectors": lambda _: semantic_sql.delete([f"e{i}" for i in range(1200)]),
     "delete expired vectors": lambda _: semantic_sql.delete_expired(NOW),
     "clear vectors": lambda _: semantic_sql.clear(),
+    "store cache entries": store_cache_entries,
+    "find a cache entry": lambda _: cache_store.by_key("k" * 64, NOON),
+    "find a cache entry by request": lambda _: cache_store.by_id("a" * 32, NOON),
+    "count hits": lambda _: cache_store.touch({"a" * 32: (2, NOON)}),
+    "new cache keys": lambda _: cache_store.keys_after(7),
+    "last clearing": lambda _: cache_store.last_clearing(),
+    "new clearings": lambda _: cache_store.clearings_after(7),
+    "clear the cache": lambda _: cache_store.clear(now=NOW, model="m", app="a"),
+    "prune the cache": lambda _: cache_store.prune(NOW, 10**9, iter([True, False]).__next__),
+    "cache stats": command("cache", "stats"),
+    "cache entries page": admin_list(CacheEntry, q="gpt", kind="chat"),
     "create vector indexes": create_vector_indexes,
     # access
     "load client keys": lambda _: access_store.load_keys(),

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from cache import store
+from cache.desk import CacheDesk
 from proxy.call import identify
 from proxy.client import Client
 from proxy.pipeline import handle
+from tests.cache.waiting import until
 from tests.fakes import STREAM_HEAD, answer, chunked, raw_upstream
 from tests.proxy import streams
 from tests.proxy.serving import services_for
@@ -261,4 +264,121 @@ async def test_a_fault_in_the_accounting_costs_neither_the_row_nor_the_answer(
         assert row.model_requested == "gpt-4o-mini"
         assert wire.sent[0]["status"] == 200
         assert json.loads(wire.sent[1]["body"]) == COMPLETION
+
+
+async def cached(call, services, number):
+    """Handle a call; whether its n-th await was reached, and cancelled."""
+    wire = Wire(b"application/json", [BODY])
+    client = Client(wire.receive, wire.send)
+    cancelled = CancelledAt(handle(call, client, services), number)
+    with suppress(asyncio.CancelledError):
+        await asyncio.create_task(_awaiting(cancelled))
+    wire.closed.set()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    watchers = [t for t in others if "disconnect" in str(t.get_coro())]
+    await asyncio.gather(*watchers, return_exceptions=True)
+    return cancelled.reached, wire
+
+
+def chat(path=CHAT):
+    call = identify(Wire(b"application/json", []).scope(path))
+    assert call is not None
+    return call
+
+
+async def test_with_the_cache_a_cancelled_answer_is_kept_only_if_it_was_whole(tmp_path):
+    async with raw_upstream(stream) as upstream:
+        services, ledger = services_for(
+            upstream.url, tmp_path, cache_enabled=True, cache_semantic=False
+        )
+        cache = services.cache
+        assert cache is not None
+        number = kept = 0
+        reached = True
+        while reached:
+            number += 1
+            ledger.rows.clear()
+            cache.memory.remove_where(lambda _: True)
+            reached, wire = await cached(chat(), services, number)
+            assert len(ledger.rows) == 1, f"cancelled at await {number}"
+            assert not cache.flights, f"cancelled at await {number}"
+            if len(cache.memory):
+                kept += 1
+                sent = b"".join(one.get("body", b"") for one in wire.sent)
+                (entry,) = cache.memory._entries.values()
+                assert sent == entry.body == b"".join(streams.OPENAI_UNASKED)
+                assert ledger.rows[0].finish_reason == "stop"
+            assert not services.transport._connector._acquired, f"cancelled at await {number}"
+        assert number >= 5
+        assert kept >= 1
+        await services.transport.close()
+
+
+async def test_a_follower_that_is_cancelled_has_one_row_and_leaves_the_flight(tmp_path):
+    release = asyncio.Event()
+
+    async def when_told(connection):
+        while True:
+            await connection.request()
+            await connection.send(STREAM_HEAD)
+            await connection.send(chunked(streams.OPENAI_UNASKED[0], end=False))
+            await release.wait()
+            for event in streams.OPENAI_UNASKED[1:]:
+                await connection.send(chunked(event, end=False))
+                await asyncio.sleep(0.001)
+            await connection.send(b"0\r\n\r\n")
+
+    async with raw_upstream(when_told) as upstream:
+        services, ledger = services_for(
+            upstream.url, tmp_path, cache_enabled=True, cache_semantic=False
+        )
+        cache = services.cache
+        assert cache is not None
+        number, reached = 0, True
+        while reached:
+            number += 1
+            ledger.rows.clear()
+            release.clear()
+            cache.memory.remove_where(lambda _: True)
+            wire = Wire(b"application/json", [BODY])
+            leader = asyncio.create_task(handle(chat(), Client(wire.receive, wire.send), services))
+            await until(lambda: cache.flights)
+            (flight,) = cache.flights.values()
+            asyncio.get_running_loop().call_later(0.005, release.set)
+            reached, follower = await cached(chat(), services, number)
+            assert flight.followers == 0, f"cancelled at await {number}"
+            await leader
+            wire.closed.set()
+            assert len(ledger.rows) == 2, f"cancelled at await {number}"
+            whole = b"".join(one.get("body", b"") for one in wire.sent)
+            assert whole == b"".join(streams.OPENAI_UNASKED), f"cancelled at await {number}"
+            if not reached:
+                assert whole == b"".join(one.get("body", b"") for one in follower.sent)
+        assert number >= 5
+        assert {row.cache_tier for row in ledger.rows} == {"", "exact"}
+        await services.transport.close()
+
+
+async def test_a_hit_that_is_cancelled_has_one_row(tmp_path, monkeypatch):
+    async with raw_upstream(whole) as upstream:
+        services, ledger = services_for(
+            upstream.url, tmp_path, cache_enabled=True, cache_semantic=False
+        )
+        cache = services.cache
+        assert cache is not None
+        await cached(chat(), services, 10**6)
+        (entry,) = cache.memory._entries.values()
+        monkeypatch.setattr(store, "by_key", lambda key, now: entry)
+        monkeypatch.setattr(CacheDesk, "knows", lambda self, key: True)
+        number, reached = 0, True
+        while reached:
+            number += 1
+            ledger.rows.clear()
+            cache.memory.remove_where(lambda _: True)
+            reached, _ = await cached(chat(), services, number)
+            assert len(ledger.rows) == 1, f"cancelled at await {number}"
+            assert not reached or ledger.rows[0].error_type or ledger.rows[0].cache_tier
+        assert number >= 4
+        assert ledger.rows[0].cache_tier == "exact"
+        assert len(upstream.requests) == 1
         await services.transport.close()

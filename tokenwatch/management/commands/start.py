@@ -74,7 +74,20 @@ class Command(TokenWatchCommand):
             f"OpenAI base URL     {base}/openai/v1 (to {config.openai_url}/v1)\n"
             f"Dashboard           http://{shown}:{ports[1]}/"
         )
+        if problem := _embedder_problem(config):
+            self.stdout.write(f"Cache               for equal requests only: {problem}")
         self.stdout.flush()
+
+
+def _embedder_problem(settings: Config) -> str:
+    """Why similar prompts will not be found, where they are to be; empty if they will."""
+    from cache.mode import OFF, mode_of
+
+    if mode_of(settings) == OFF or not settings.cache_semantic:
+        return ""
+    from cache.embedders import problem
+
+    return problem(settings.embedder)
 
 
 def _needs_keys(bound: Config) -> None:
