@@ -8,26 +8,26 @@ whatever raised, leads through `Ending.finish`, which is synchronous and does it
 import asyncio
 import time
 
-from access.keys import Denied
 from budgets.accounts import Account
 from budgets.estimate import expected_usage
-from budgets.refusals import UNREACHABLE, Refusal, Refused, Unknown, notices
+from budgets.refusals import Refusal, Refused, Unknown, notices
 from proxy import headers as fields
 from proxy.accounting import expected_cost
 from proxy.bodies import multipart_model
 from proxy.caching import Stage, look_up
 from proxy.call import NAME_LENGTH, Call, read_body
-from proxy.client import Client, ClientGone, TooLarge, TooSlow
+from proxy.client import Client, ClientGone, TooLarge
 from proxy.decision import decide
-from proxy.entry import GATED, Limited, count_in, let_in, limit_tokens, permitted
+from proxy.entry import GATED, count_in, let_in, limit_tokens, permitted
 from proxy.finish import Ending
 from proxy.forwarding import forget_cancellation, forward
-from proxy.relay import refuse, relay
+from proxy.refusing import TURNED_AWAY, turn_away
+from proxy.relay import relay
 from proxy.services import Services
 from proxy.snapshot import Snapshot
 from tokenwatch.conf import Config
 from upstreams.candidates import Target
-from upstreams.errors import NoUpstream, UpstreamError
+from upstreams.errors import NoUpstream
 from upstreams.transport import CancelledBeforeSending, Exchange
 
 MODEL_SOUGHT_IN = 64 * 1024
@@ -66,39 +66,8 @@ async def handle(call: Call, client: Client, services: Services) -> None:
         await relay(call, exchange, client, ending)
         if stage is not None:
             stage.keep()
-    except Denied as exc:
-        denial = exc.denial
-        ending.unrecorded = denial.status == 401
-        await refuse(
-            ending, client, denial.status, denial.code, denial.message, headers=[*denial.headers]
-        )
-    except Limited as exc:
-        over = exc.exceeded
-        headers = over.headers(call.api_type, time.time())
-        await refuse(ending, client, 429, over.code, over.message, headers=headers)
-    except TooLarge:
-        limit = services.config.max_body_bytes
-        message = f"The request body is larger than TOKENWATCH_MAX_BODY_BYTES ({limit} bytes)."
-        await refuse(ending, client, 413, "request_too_large", message)
-    except TooSlow:
-        message = "The request body did not arrive within TOKENWATCH_OVERALL_TIMEOUT."
-        await refuse(ending, client, 408, "request_timeout", message)
-    except Refused as exc:
-        refused = ending.refusal = exc.refusal
-        await refuse(
-            ending,
-            client,
-            refused.status,
-            refused.code,
-            refused.message,
-            details=refused.details(),
-            headers=refused.headers(time.time()),
-        )
-    except Unknown as exc:
-        await refuse(ending, client, 503, UNREACHABLE, str(exc), headers=exc.headers)
-    except UpstreamError as exc:
-        name = f" {ending.candidate.name}" if ending.candidate else ""
-        await refuse(ending, client, exc.status, exc.code, f"Upstream{name}: {exc}")
+    except TURNED_AWAY as exc:
+        await turn_away(exc, ending, client, services.config)
     except ClientGone:
         ending.error_type = "client_disconnected"
     except asyncio.CancelledError as exc:
