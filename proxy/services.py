@@ -129,15 +129,18 @@ class Services:
         await asyncio.to_thread(self.stop_threads)
 
     def stop_threads(self) -> None:
-        self.last_used.flush(time.time(), all_of_it=True)
-        self.health.flush()
+        """The ledger first: what follows is worth no wait for a database that does not answer."""
         self.policies.stop()
         self.today.stop()
+        stored = self.ledger.stop(FLUSH_SECONDS)
+        seconds = FLUSH_SECONDS if stored else 0.0
         if self.prompts is not None:
-            self.prompts.stop(FLUSH_SECONDS)
+            self.prompts.stop(seconds)
         if self.cache is not None:
-            self.cache.stop(FLUSH_SECONDS)
-        if self.ledger.stop(FLUSH_SECONDS):
+            self.cache.stop(seconds)
+        if stored:
+            self.last_used.flush(time.time(), all_of_it=True)
+            self.health.flush()
             self.desk.release()
         if self.telemetry is not None:  # last: rows go before what is told of them
             self.telemetry.stop()
